@@ -1,0 +1,87 @@
+"""Where things are kept: everything but exports lies beside the database.
+
+studies.db                     Optuna's tables and ours
+runs/<study>/driver.lock       who owns the study
+runs/<study>/data/             decoded data, shared by all workers
+runs/<study>/<trial>/          checkpoints, log.txt, metrics.jsonl
+exports/<study>-<trial>/       what `tuner best` wrote
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tuner.errors import UsageError
+
+DEFAULT_STORAGE = "sqlite:///studies.db"
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The database file of a SQLite URL (`sqlite:///relative` or `sqlite:////absolute`), None for other databases.
+
+    Raises UsageError for one in memory, which nothing could be resumed from.
+    """
+    parts = urlsplit(url)
+    if not parts.scheme.startswith("sqlite"):
+        return None
+    file = url.partition(":///")[2].partition("?")[0]
+    if file in ("", ":memory:"):
+        raise UsageError(f"--storage {url}: a study needs a file; expected sqlite:///studies.db")
+    return Path(file)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyPaths:
+    """The folders of one study."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, storage_url: str, study: str) -> StudyPaths:
+        database = sqlite_file(storage_url)
+        folder = database.resolve().parent if database else Path.cwd()
+        return cls(root=folder / "runs" / study)
+
+    @property
+    def lock(self) -> Path:
+        return self.root / "driver.lock"
+
+    @property
+    def data(self) -> Path:
+        return self.root / "data"
+
+    def trial(self, number: int) -> Path:
+        return self.root / str(number)
+
+    def log(self, number: int) -> Path:
+        return self.trial(number) / "log.txt"
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file so that a reader, or a machine that lost power, sees the old content or the new, never a part."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames and new files in `folder` survive a power loss (a no-op where folders cannot be opened)."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
