@@ -1,0 +1,1 @@
+"""Decoding, splits, preprocessing and batches."""

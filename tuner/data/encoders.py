@@ -1,0 +1,137 @@
+"""Inputs in the source's form as stored rows, for images and tensors; tables have their own module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+
+from tuner.data.items import stored_form
+from tuner.data.scaling import Array
+from tuner.errors import DataError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEncoder:
+    """8-bit images; rows are stored as uint8 [C, H, W]."""
+
+    shape: tuple[int, int, int]
+
+    @property
+    def dtype(self) -> Literal["uint8"]:
+        return "uint8"
+
+    def encode(self, source: Any) -> Array:
+        """Take a batch [N, C, H, W] or [N, H, W, C], one such image, or a list of images.
+
+        With one channel also [N, H, W] and [N, H * W].
+        """
+        if _is_list_of_items(source):
+            return _stack(source, self)
+        array = _batch(source)
+        channels, height, width = self.shape
+        layouts: list[tuple[int, ...]] = [(channels, height, width), (height, width, channels)]
+        if channels == 1:
+            layouts += [(height, width), (height * width,)]
+        for layout in layouts:
+            if array.shape[1:] == layout or array.shape == layout:
+                batch = array.reshape(-1, *layout)
+                batch = np.moveaxis(batch, -1, 1) if layout == (height, width, channels) else batch
+                return _as_pixels(batch.reshape(-1, *self.shape))
+        raise DataError(
+            f"input: images of shape {array.shape}; expected (N, {channels}, {height}, {width}) or channels last"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "image", "shape": list(self.shape)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        channels, height, width = data["shape"]
+        return cls(shape=(channels, height, width))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorEncoder:
+    """Numbers (float32) or tokens (int64) of a fixed shape, from a user's own dataset."""
+
+    shape: tuple[int, ...]
+    dtype: Literal["float32", "int64"]
+
+    def encode(self, source: Any) -> Array:
+        """Take a batch [N, *shape], one input of that shape, or a list of inputs."""
+        if _is_list_of_items(source):
+            return _stack(source, self)
+        array = _batch(source)
+        if array.shape[1:] != self.shape and array.shape != self.shape:
+            raise DataError(f"input: shape {array.shape}; expected (N, {', '.join(map(str, self.shape))})")
+        if self.dtype == "int64" and array.dtype.kind not in "iu":
+            raise DataError(f"input: type {array.dtype}; expected integers, as in training")
+        stored = array.reshape(-1, *self.shape).astype(self.dtype)
+        if not np.isfinite(stored).all():
+            raise DataError("input: not finite; expected numbers of float32's range")
+        return stored
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "tensor", "shape": list(self.shape), "dtype": self.dtype}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        return cls(shape=tuple(data["shape"]), dtype=data["dtype"])
+
+
+def encoder_of(stored: Array) -> ImageEncoder | TensorEncoder:
+    """The encoder whose rows look like this one."""
+    if stored.dtype == np.uint8:
+        channels, height, width = stored.shape
+        return ImageEncoder(shape=(channels, height, width))
+    return TensorEncoder(shape=stored.shape, dtype="int64" if stored.dtype == np.int64 else "float32")
+
+
+def encode_item(x: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
+    """One row; ValueError when it is not of the shape and type that the others have."""
+    stored = stored_form(x)
+    if stored.shape != encoder.shape or stored.dtype != encoder.dtype:
+        got, expected = f"{stored.dtype} {stored.shape}", f"{encoder.dtype} {encoder.shape}"
+        raise ValueError(
+            f"the input is {got}; expected {expected}, as the first item's is; resize or pad to one shape and type"
+        )
+    return stored
+
+
+def _is_list_of_items(source: Any) -> bool:
+    return isinstance(source, (list, tuple)) and bool(source) and not isinstance(source[0], (bool, int, float))
+
+
+def _stack(items: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
+    rows = []
+    for number, item in enumerate(items):
+        try:
+            rows.append(encode_item(item, encoder))
+        except ValueError as error:
+            raise DataError(f"input: row {number}: {error}") from error
+    return np.stack(rows)
+
+
+def _batch(source: Any) -> Array:
+    if isinstance(source, torch.Tensor):
+        return np.asarray(source.detach().cpu().numpy())
+    array = np.asarray(source)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"input: values of type {array.dtype}; expected numbers")
+    return array
+
+
+def _as_pixels(array: Array) -> Array:
+    if array.dtype == np.uint8:
+        return array.copy()
+    with np.errstate(invalid="ignore"):
+        pixels = array.astype(np.uint8)
+    if not np.array_equal(pixels, array):
+        raise DataError(
+            "input: expected whole pixel values from 0 to 255, as the source gives them (before any scaling)"
+        )
+    return pixels

@@ -1,0 +1,47 @@
+"""The generators that users' datasets draw from without asking: `random`, `numpy.random` and torch's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seed all three generators inside the block, and give them back as they were.
+
+    In training they belong to the loop (dropout draws from torch's), so that reading an item must not move them.
+    """
+    before = states()
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - what users' transforms draw from
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA's as well
+    try:
+        yield
+    finally:
+        restore(before)
+
+
+def states() -> tuple[Any, Any, torch.Tensor]:
+    return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - as above
+
+
+def restore(before: tuple[Any, Any, torch.Tensor]) -> None:
+    random.setstate(before[0])
+    np.random.set_state(before[1])  # noqa: NPY002 - as above
+    torch.set_rng_state(before[2])
+
+
+def moved_since(before: tuple[Any, Any, torch.Tensor]) -> bool:
+    """Whether anything was drawn since `before`."""
+    now = states()
+    return (
+        now[0] != before[0]
+        or any(not np.array_equal(a, b) for a, b in zip(now[1], before[1], strict=True))
+        or not torch.equal(now[2], before[2])
+    )

@@ -1,0 +1,36 @@
+"""What is known about prepared data, without the data: plain values that any layer and process can hold."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DataInfo:
+    """Sizes, shapes and classes of a prepared data set."""
+
+    kind: str
+    task: Literal["classification", "regression"]
+    input_shape: tuple[int, ...]
+    """Shape of one input as the model sees it: (C, H, W) for images, (F,) for tables."""
+    n_targets: int
+    """Classes (classification) or target columns (regression)."""
+    labels: tuple[str, ...]
+    """Class names by index; empty for regression."""
+    n_train: int
+    n_val: int
+    n_test: int
+    fingerprint: str
+    """SHA-256 of the decoded rows, their order and the split."""
+    in_memory: bool
+    """Whether whole batches are indexed from one tensor, or items are streamed one by one."""
+    input_dtype: Literal["float32", "int64"] = "float32"
+    """int64 for tokens, which only models with an embedding can take."""
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> DataInfo:
+        return cls(**{**data, "input_shape": tuple(data["input_shape"]), "labels": tuple(data["labels"])})

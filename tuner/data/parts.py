@@ -1,0 +1,73 @@
+"""The rows of one part of the data, stored or streamed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from tuner.data.datasets import Items
+from tuner.data.encoders import ImageEncoder, TensorEncoder, encode_item
+from tuner.errors import DataError
+
+SHARE_OF_DEVICE = 0.5
+"""Of the free memory of a CUDA device, the part that stored rows may take."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ArrayPart:
+    """Stored rows.
+
+    Inputs [N, ...] are memory-mapped and shared by all processes; targets are int64 [N] or float32 [N, n_targets].
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    _on_device: dict[torch.device, ArrayPart] = field(default_factory=dict, repr=False)
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def on(self, device: torch.device) -> ArrayPart:
+        """The part with its rows on a CUDA device that has room for them, copied once; else the part itself."""
+        if device.type != "cuda":
+            return self
+        if device not in self._on_device:
+            self._on_device[device] = self._copy_to(device)
+        return self._on_device[device]
+
+    def _copy_to(self, device: torch.device) -> ArrayPart:
+        free_bytes, _ = torch.cuda.mem_get_info(device)
+        if self.inputs.nbytes + self.targets.nbytes > SHARE_OF_DEVICE * free_bytes:
+            return self
+        return ArrayPart(inputs=self.inputs.to(device), targets=self.targets.to(device))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StreamPart:
+    """Items of a user's dataset that are read when they are needed, and their targets, which were read once."""
+
+    items: Items
+    rows: Tensor
+    """The number of each row among all items."""
+    targets: Tensor
+    encoder: ImageEncoder | TensorEncoder
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    def read(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """Inputs in stored form and targets of some rows of this part; DataError names the item that cannot be read."""
+        inputs = []
+        for row in self.rows[list(indices)].tolist():
+            x, _ = self.items.read(row)
+            try:
+                inputs.append(torch.from_numpy(encode_item(x, self.encoder).copy()))
+            except ValueError as error:
+                raise DataError(f"{self.items.name(row)}: {error}") from error
+        return torch.stack(inputs), self.targets[list(indices)]
+
+
+Part = ArrayPart | StreamPart

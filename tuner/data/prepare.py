@@ -1,0 +1,223 @@
+"""Decode a data set once, for all workers of a study and all of its runs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tuner import seeding
+from tuner.config.metrics import METRICS
+from tuner.config.schema import CsvData, Data, PythonData
+from tuner.data import cache
+from tuner.data.cache import DamagedError, FileRecord
+from tuner.data.datasets import Items
+from tuner.data.decoded import Decoded, Request, WantedTask
+from tuner.data.info import DataInfo
+from tuner.data.parts import ArrayPart, Part, StreamPart
+from tuner.data.preprocess import Preprocess
+from tuner.data.sources import SOURCES
+from tuner.data.splits import PARTS, SplitRows, split_rows
+from tuner.data.targets import check_classes, check_parts
+from tuner.errors import DataError
+
+FORMAT = 1
+"""Raised when what is stored changes its meaning; folders of another format are not opened."""
+NOT_DECODED = {"batch_size", "num_workers", "drop_last"}
+"""Options that may vary from trial to trial without the data being decoded again."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Prepared:
+    """Data that is ready for training. The test rows are reached through `open_test` alone."""
+
+    info: DataInfo
+    train: Part
+    val: Part
+    preprocess: Preprocess
+    _open_test: Callable[[], Part | None] = field(repr=False)
+
+    def open_test(self) -> Part | None:
+        """The test rows, None when there are none; for the final evaluation alone, as a search must not see them."""
+        return self._open_test()
+
+
+def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Path) -> Prepared:
+    """Open the decoded data below `cache_dir`, after decoding it there if no process has done so.
+
+    `seed` fixes the split, `metric` the task where the data allows two, `base_dir` is the folder of the space file.
+    Processes that call at once wait for the first. Raises NotFoundError (files), DataError (contents), ConfigError
+    (python targets) and StorageError (no space).
+    """
+    cache_dir.mkdir(parents=True, exist_ok=True)
+    wanted = _wanted_task(data, metric)
+    with cache.locked(cache_dir / "lock"):
+        folder = cache_dir / _key(data, wanted, seed, base_dir)
+        try:
+            return _open(folder, data, base_dir)
+        except DamagedError as problem:
+            if folder.exists():
+                logger.warning("%s; decoding the data again", problem)
+        cache.build(folder, lambda scratch: _decode(scratch, data, wanted, seed=seed, base_dir=base_dir))
+        return _open(folder, data, base_dir)
+
+
+def _wanted_task(data: Data, metric: str) -> WantedTask:
+    own: WantedTask = data.task if isinstance(data, (CsvData, PythonData)) else "auto"
+    known = METRICS[metric].task
+    wanted: WantedTask = "auto" if known == "any" else known
+    if "auto" not in (own, wanted) and own != wanted:
+        raise DataError(f"data.task is {own}, but objective.metric {metric} is for {wanted}; change one of them")
+    return own if wanted == "auto" else wanted
+
+
+def _key(data: Data, wanted: WantedTask, seed: int, base_dir: Path) -> str:
+    """A name for everything that the decoded data depends on."""
+    sources = [
+        (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in SOURCES[data.kind].files(data, base_dir)
+    ]
+    section = data.model_dump(mode="json", exclude=NOT_DECODED)
+    text = json.dumps([FORMAT, section, wanted, seed, str(base_dir.resolve()), sources], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+# -------------------------------------------------------------------------------------------------------------- decode
+
+
+def _decode(folder: Path, data: Data, wanted: WantedTask, *, seed: int, base_dir: Path) -> dict[str, Any]:
+    """Write all parts into `folder`; the manifest's content."""
+    scratch = folder / "scratch"
+    scratch.mkdir()
+    request = Request(base_dir=base_dir, task=wanted, seed=seed, scratch=scratch)
+    decoded = SOURCES[data.kind].read(data, request)
+    split = _split(decoded, data, seed)
+    preprocess = decoded.rows.fit(split.train, normalize=data.normalize)
+    files = _write_parts(folder, decoded, split, preprocess)
+    for path in scratch.iterdir():
+        path.unlink()
+    scratch.rmdir()
+    fingerprint = _fingerprint(decoded, preprocess, files)
+    info = _info(data, decoded, split, preprocess, fingerprint)
+    return {"format": FORMAT, "info": info.to_json(), "preprocess": preprocess.to_json(), "files": files}
+
+
+def _split(decoded: Decoded, data: Data, seed: int) -> SplitRows:
+    stratify = data.split.stratify and decoded.task == "classification"
+    check_classes(decoded, stratify=stratify)
+    pool = decoded.pool
+    classes = decoded.targets[pool] if stratify else None
+    split = split_rows(pool, classes, data.split, given=decoded.given, seed=seeding.derive(seed, "split"))
+    check_parts(decoded, split)
+    return split
+
+
+def _write_parts(folder: Path, decoded: Decoded, split: SplitRows, preprocess: Preprocess) -> dict[str, Any]:
+    files: dict[str, Any] = {}
+    encoder = preprocess.encoder
+    for part in PARTS:
+        rows = split[part]
+        if not len(rows):
+            continue
+        chunks = decoded.rows.chunks(rows, preprocess)
+        if chunks is not None:
+            name = _file_name(part, "inputs")
+            files[name] = cache.write_rows(
+                folder / name, chunks, n_rows=len(rows), row_shape=encoder.shape, dtype=encoder.dtype
+            )
+        targets = decoded.targets[rows]
+        name = _file_name(part, "targets")
+        files[name] = cache.write_rows(
+            folder / name, [targets], n_rows=len(rows), row_shape=targets.shape[1:], dtype=targets.dtype
+        )
+        name = _file_name(part, "rows")
+        files[name] = cache.write_rows(folder / name, [rows], n_rows=len(rows), row_shape=(), dtype=np.int64)
+    return files
+
+
+def _file_name(part: str, what: str) -> str:
+    return f"{part}_{what}.npy"
+
+
+def _fingerprint(decoded: Decoded, preprocess: Preprocess, files: dict[str, Any]) -> str:
+    """SHA-256 of the decoded rows, their order and the split; paths and times are no part of it."""
+    # The split is in it as the row numbers of each part.
+    hashes = {name: record["sha256"] for name, record in files.items()}
+    content = [decoded.task, decoded.labels, decoded.content, preprocess.to_json(), hashes]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess, fingerprint: str) -> DataInfo:
+    return DataInfo(
+        kind=data.kind,
+        task=decoded.task,
+        input_shape=preprocess.input_shape,
+        input_dtype=preprocess.input_dtype,
+        n_targets=len(decoded.labels) if decoded.task == "classification" else decoded.targets.shape[1],
+        labels=decoded.labels,
+        n_train=len(split.train),
+        n_val=len(split.val),
+        n_test=len(split.test),
+        fingerprint=fingerprint,
+        in_memory=decoded.rows.chunks(split.train[:1], preprocess) is not None,
+    )
+
+
+# ---------------------------------------------------------------------------------------------------------------- open
+
+
+def _open(folder: Path, data: Data, base_dir: Path) -> Prepared:
+    """What a folder holds; DamagedError when it is not there or not whole."""
+    content = cache.read_manifest(folder)
+    if content["format"] != FORMAT:
+        raise DamagedError(f"{folder}: format {content['format']}; expected {FORMAT}")
+    info = DataInfo.from_json(content["info"])
+    preprocess = Preprocess.from_json(content["preprocess"])
+    records = {name: FileRecord(**record) for name, record in content["files"].items()}
+    items = None if info.in_memory else _open_items(data, base_dir, info)
+
+    def part(name: str) -> Part:
+        return _open_part(folder, name, records, preprocess, items)
+
+    def test() -> Part | None:
+        try:
+            return part("test") if info.n_test else None
+        except DamagedError as error:
+            raise DataError(f"{error}; remove {folder} and run again: the data is decoded anew") from error
+
+    return Prepared(info=info, train=part("train"), val=part("val"), preprocess=preprocess, _open_test=test)
+
+
+def _open_part(
+    folder: Path, name: str, records: dict[str, FileRecord], preprocess: Preprocess, items: Items | None
+) -> Part:
+    def rows_of(what: str) -> torch.Tensor:
+        file_name = _file_name(name, what)
+        return cache.open_rows(folder / file_name, records[file_name])
+
+    targets = rows_of("targets").clone()
+    if items is None:
+        return ArrayPart(inputs=rows_of("inputs"), targets=targets)
+    encoder: Any = preprocess.encoder
+    return StreamPart(items=items, rows=rows_of("rows").clone(), targets=targets, encoder=encoder)
+
+
+def _open_items(data: Data, base_dir: Path, info: DataInfo) -> Items:
+    if not isinstance(data, PythonData):
+        raise AssertionError(f"{data.kind} is never streamed")  # noqa: TRY004 - our own bug
+    items = Items.open(data, base_dir)
+    expected = info.n_train + info.n_val + info.n_test
+    if len(items) != expected:
+        raise DataError(
+            f"{data.target}: {len(items)} items; there were {expected} when the study began: restore the data, or start"
+            " another study"
+        )
+    return items

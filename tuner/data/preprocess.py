@@ -1,0 +1,64 @@
+"""From the source's form to a model's input, as plain values that an export can carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+
+from tuner.data.encoders import ImageEncoder, TensorEncoder
+from tuner.data.scaling import Scaling, apply
+from tuner.data.tables import TableEncoder
+
+Encoder = ImageEncoder | TableEncoder | TensorEncoder
+ENCODER_KINDS: dict[str, type[Encoder]] = {"image": ImageEncoder, "table": TableEncoder, "tensor": TensorEncoder}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocess:
+    """What was fitted on the training part.
+
+    `encoder` gives rows in the form in which they are stored; `scaling` makes them the model's input. Training applies
+    only the second step to stored rows, prediction both: the numbers are the same to the bit.
+    """
+
+    encoder: Encoder
+    scaling: Scaling | None = None
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return self.encoder.shape
+
+    @property
+    def input_dtype(self) -> Literal["float32", "int64"]:
+        return "int64" if self.encoder.dtype == "int64" else "float32"
+
+    def __call__(self, source: Any) -> torch.Tensor:
+        """The inputs [B, *input_shape] of a batch, on the CPU.
+
+        Images: uint8 arrays, or a list of them or of PIL images. Tables: a DataFrame, a list of mappings, or an array
+        of numbers. A user's own dataset: a batch, or a list of what its items hold. Raises DataError when `source` is
+        not of the trained form.
+        """
+        stored = torch.from_numpy(np.ascontiguousarray(self.encoder.encode(source)))
+        return apply(stored, None if self.scaling is None else self.scaling.constants(torch.device("cpu")))
+
+    def to_json(self) -> dict[str, Any]:
+        scaling = self.scaling and {
+            "mean": list(self.scaling.mean),
+            "std": list(self.scaling.std),
+            "n_trailing": self.scaling.n_trailing,
+        }
+        return {"encoder": self.encoder.to_json(), "scaling": scaling}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        encoder = ENCODER_KINDS[data["encoder"]["kind"]].from_json(data["encoder"])
+        scaling = data["scaling"]
+        if scaling is None:
+            return cls(encoder=encoder)
+        mean, std = tuple(scaling["mean"]), tuple(scaling["std"])
+        return cls(encoder=encoder, scaling=Scaling(mean=mean, std=std, n_trailing=scaling["n_trailing"]))

@@ -1,0 +1,95 @@
+"""From stored rows to what a model sees: one affine map a channel, the same in training and in prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+Array = npt.NDArray[Any]
+
+N_PIXEL_VALUES = 256
+SEQUENCE_NDIM = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scaling:
+    """x -> (x - mean) * (1 / std), with one mean and std a channel.
+
+    Channels are the first axis of a row for (C, H, W) and more, the last for vectors (F,) and sequences (T, F).
+    """
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    n_trailing: int
+    """Axes of a row after the channels: 2 for images, 0 for vectors and sequences."""
+
+    def constants(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and 1 / std as float32 that broadcast over a batch."""
+        shape = (-1,) + (1,) * self.n_trailing
+        mean = torch.tensor(self.mean, dtype=torch.float64).reshape(shape)
+        inverse = 1.0 / torch.tensor(self.std, dtype=torch.float64).reshape(shape)
+        return mean.float().to(device), inverse.float().to(device)
+
+
+def apply(stored: torch.Tensor, constants: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
+    """The float32 inputs of stored rows; integer tokens (int64) stay as they are.
+
+    Two in-place steps and not one fused one: each is rounded once whatever the vector width, so that a row gives the
+    same bits in a batch of any size.
+    """
+    if stored.dtype == torch.int64:
+        return stored
+    x = stored.to(torch.float32, copy=constants is not None)
+    return x if constants is None else x.sub_(constants[0]).mul_(constants[1])
+
+
+def pixel_scaling(chunks: Iterator[Array], *, peak: float, normalize: bool) -> Scaling:
+    """Per-channel statistics of uint8 images [N, C, H, W].
+
+    From a histogram, in integers: exact, so that every machine gets the same bits. Without `normalize` pixels are
+    divided by `peak`, their largest possible value.
+    """
+    counts: npt.NDArray[np.int64] | None = None
+    for chunk in chunks:
+        per_channel = [np.bincount(chunk[:, c].ravel(), minlength=N_PIXEL_VALUES) for c in range(chunk.shape[1])]
+        counts = np.array(per_channel) + (0 if counts is None else counts)
+    if counts is None:
+        raise AssertionError("no rows to measure")
+    n_channels = len(counts)
+    if not normalize:
+        return Scaling(mean=(0.0,) * n_channels, std=(peak,) * n_channels, n_trailing=2)
+    n = int(counts[0].sum())
+    sums = (counts @ np.arange(N_PIXEL_VALUES)).tolist()
+    squares = (counts @ np.arange(N_PIXEL_VALUES) ** 2).tolist()
+    # Python's integers: n * sum(x^2) leaves 64 bits at some 10^8 pixels
+    variances = [(n * square - total * total) / n**2 for total, square in zip(sums, squares, strict=True)]
+    return Scaling(
+        mean=tuple(total / n for total in sums), std=tuple(variance**0.5 or 1.0 for variance in variances), n_trailing=2
+    )
+
+
+def float_scaling(chunks: Callable[[], Iterator[Array]], row_shape: tuple[int, ...]) -> Scaling:
+    """Per-channel statistics of float rows in two passes, in float64; `chunks` is called once for each pass."""
+    sequence = len(row_shape) <= SEQUENCE_NDIM
+    channel_axis = len(row_shape) if sequence else 1
+    axes = tuple(axis for axis in range(len(row_shape) + 1) if axis != channel_axis)
+
+    def mean_of(value_of: Callable[[Array], Array]) -> Array:
+        total, count = 0.0, 0
+        for chunk in chunks():
+            values = value_of(chunk.astype(np.float64))
+            total, count = total + values.sum(axis=axes), count + values.size // values.shape[channel_axis]
+        return np.asarray(total / count)
+
+    n_trailing = 0 if sequence else len(row_shape) - 1
+    mean = mean_of(lambda values: values)
+    centre = mean.reshape((-1,) + (1,) * n_trailing)
+    std = np.sqrt(mean_of(lambda values: (values - centre) ** 2))
+    # A constant channel has a deviation of rounding errors, not of zero: dividing by it would blow them up.
+    std = np.where(std <= np.abs(mean) * 1e-12, 1.0, std)
+    return Scaling(mean=tuple(mean.tolist()), std=tuple(std.tolist()), n_trailing=n_trailing)

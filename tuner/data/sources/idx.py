@@ -1,0 +1,51 @@
+"""IDX, the file format of MNIST (yann.lecun.com/exdb/mnist), plain or gzipped.
+
+Two zero bytes, the type, the number of axes, big-endian sizes, values. Read here and not by torchvision, whose import
+takes 6 s.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tuner.errors import DataError
+
+UNSIGNED_BYTE = 0x08
+MAX_BYTES = 2**32
+
+
+def read(path: Path, *, ndim: int) -> npt.NDArray[np.uint8]:
+    """The array of bytes in an IDX file; DataError when it is not one of `ndim` axes, or not of the size it claims."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            shape = _shape(path, file.read(4 + 4 * ndim), ndim)
+            expected = math.prod(shape)
+            content = file.read(expected + 1)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(f"{path}: damaged gzip file ({error}); get the file again") from error
+    if len(content) != expected:
+        got = f"more than {expected}" if len(content) > expected else str(len(content))
+        raise DataError(
+            f"{path}: {got} bytes of values; expected {expected} for {' x '.join(map(str, shape))}; get the file again"
+        )
+    return np.frombuffer(content, dtype=np.uint8).reshape(shape)
+
+
+def _shape(path: Path, header: bytes, ndim: int) -> tuple[int, ...]:
+    expected = bytes((0, 0, UNSIGNED_BYTE, ndim))
+    if len(header) < 4 + 4 * ndim or header[:4] != expected:
+        raise DataError(
+            f"{path}: starts with {header[:4].hex(' ')}; an IDX file of bytes with {ndim} axes starts"
+            f" with {expected.hex(' ')}"
+        )
+    shape = struct.unpack(f">{ndim}I", header[4:])
+    if math.prod(shape) > MAX_BYTES:
+        raise DataError(f"{path}: claims {' x '.join(map(str, shape))} bytes; expected at most {MAX_BYTES}")
+    return shape

@@ -1,0 +1,247 @@
+"""A user's own dataset, stacked into one array where that is right, else streamed item by item.
+
+Items are stacked when they fit and are the same each time they are asked for: an augmentation must not be frozen.
+`data.in_memory` overrides the guess. Every item is read once to check its shape, its values and its target.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from tuner import seeding
+from tuner.config.schema import PythonData
+from tuner.data.cache import write_rows
+from tuner.data.datasets import Items, load
+from tuner.data.decoded import CHUNK_BYTES, ArrayRows, Decoded, Request, Rows, Task, WantedTask
+from tuner.data.encoders import ImageEncoder, TensorEncoder, encode_item, encoder_of
+from tuner.data.global_rng import moved_since, seeded, states
+from tuner.data.items import stored_form
+from tuner.data.preprocess import Preprocess
+from tuner.data.scaling import Array, float_scaling, pixel_scaling
+from tuner.data.splits import Indices
+from tuner.errors import DataError
+from tuner.registry import target_file
+
+SHARE_OF_MEMORY = 0.25
+"""Of the memory that is free, the part that stacked items may take."""
+N_PROBED, N_ASKED = 5, 3
+"""A flip with probability one half passes for no augmentation once in 1000 data sets, if it draws from a generator of
+its own.
+"""
+MAX_MEASURED = 10_000
+"""Training items from which the scaling of streamed data is measured; reading all of them once more could take an hour.
+"""
+
+
+def files(data: PythonData, base_dir: Path) -> tuple[Path, ...]:
+    """The file of the target; files that the user's code reads are not known."""
+    path = target_file(data.target, base_dir)
+    if path is None:
+        load(data.target, base_dir)
+        spec = importlib.util.find_spec(data.target.rpartition(":")[0])
+        path = Path(spec.origin) if spec and spec.origin else None
+    return (path,) if path and path.is_file() else ()
+
+
+def read(data: PythonData, request: Request) -> Decoded:
+    with seeded(seeding.derive(request.seed, "decode")):
+        items = Items.open(data, request.base_dir)
+        if not len(items):
+            raise DataError(f"{data.target}: the dataset has no items")
+        encoder = encoder_of(_read_stored(items, 0))
+        random = _is_random(items)
+        values: list[Array] = []
+        chunks = _chunks(items, encoder, values)
+        if _is_stacked(data, items, encoder, random=random):
+            rows: Rows = _stack(request.scratch / "items.npy", chunks, len(items), encoder)
+            content = ""
+        else:
+            rows = StreamRows(items=items, encoder=encoder, seed=request.seed)
+            content = _hash(chunks, ignored=random)
+    task, targets = _targets(items, values, request.task)
+    given = _given(items)
+    labels = _labels(items, targets[: items.sizes["train"]]) if task == "classification" else ()
+    return Decoded(
+        task=task, labels=labels, rows=rows, targets=targets, given=given, content=content, row_name=items.name
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class StreamRows:
+    """Items that are read again in every epoch."""
+
+    items: Items
+    encoder: ImageEncoder | TensorEncoder
+    seed: int
+
+    def fit(self, train: Indices, *, normalize: bool) -> Preprocess:
+        """Measure at most MAX_MEASURED training items, evenly spread, as one reading gives them."""
+        spread = np.linspace(0, len(train) - 1, min(len(train), MAX_MEASURED)).astype(np.int64)
+        if isinstance(self.encoder, ImageEncoder):
+            scaling = pixel_scaling(self._pieces(train[spread]), peak=255.0, normalize=normalize)
+            return Preprocess(encoder=self.encoder, scaling=scaling)
+        if self.encoder.dtype == "int64" or not normalize:
+            return Preprocess(encoder=self.encoder)
+        scaling = float_scaling(lambda: self._pieces(train[spread]), self.encoder.shape)
+        return Preprocess(encoder=self.encoder, scaling=scaling)
+
+    def chunks(self, rows: Indices, preprocess: Preprocess) -> None:
+        """None: nothing is stored."""
+
+    def _pieces(self, rows: Indices) -> Iterator[Array]:
+        with seeded(seeding.derive(self.seed, "measure")):
+            for row in rows.tolist():
+                yield _encode(self.items, row, self.items.read(row)[0], self.encoder)[None]
+
+
+# ---------------------------------------------------------------------------------------------------------- the inputs
+
+
+def _encode(items: Items, row: int, x: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
+    try:
+        return encode_item(x, encoder)
+    except ValueError as error:
+        raise DataError(f"{items.name(row)}: {error}") from error
+
+
+def _is_random(items: Items) -> bool:
+    """Whether an item differs from one reading to the next, or draws from a global generator."""
+    before = states()
+    for row in np.unique(np.linspace(0, len(items) - 1, N_PROBED).astype(np.int64)).tolist():
+        first, *others = (_read_stored(items, row) for _ in range(N_ASKED))
+        if any(not np.array_equal(first, other) for other in others):
+            return True
+    return moved_since(before)
+
+
+def _read_stored(items: Items, row: int) -> Array:
+    try:
+        return stored_form(items.read(row)[0])
+    except ValueError as error:
+        raise DataError(f"{items.name(row)}: {error}") from error
+
+
+def _is_stacked(data: PythonData, items: Items, encoder: ImageEncoder | TensorEncoder, *, random: bool) -> bool:
+    if data.in_memory != "auto":
+        return bool(data.in_memory)
+    size_bytes = len(items) * int(np.prod(encoder.shape)) * np.dtype(encoder.dtype).itemsize
+    return not random and size_bytes <= SHARE_OF_MEMORY * available_memory_bytes()
+
+
+def available_memory_bytes() -> int:
+    """Memory that can be used without swapping; half of all memory where the system does not say."""
+    try:
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _chunks(items: Items, encoder: ImageEncoder | TensorEncoder, values: list[Array]) -> Iterator[Array]:
+    """All inputs in pieces; the target of each item is appended to `values`."""
+    row_bytes = int(np.prod(encoder.shape)) * np.dtype(encoder.dtype).itemsize
+    piece: list[Array] = []
+    for row in range(len(items)):
+        x, y = items.read(row)
+        piece.append(_encode(items, row, x, encoder))
+        values.append(_target_value(items, row, y))
+        if len(piece) * row_bytes >= CHUNK_BYTES:
+            yield np.stack(piece)
+            piece = []
+    if piece:
+        yield np.stack(piece)
+
+
+def _stack(path: Path, chunks: Iterator[Array], n_rows: int, encoder: ImageEncoder | TensorEncoder) -> ArrayRows:
+    write_rows(path, chunks, n_rows=n_rows, row_shape=encoder.shape, dtype=encoder.dtype)
+    return ArrayRows(array=np.load(path, mmap_mode="r"), encoder=encoder)
+
+
+def _hash(chunks: Iterator[Array], *, ignored: bool) -> str:
+    """A hash of all inputs; of none of them when they are `ignored`, since they differ from one reading to the next."""
+    hashed = hashlib.sha256()
+    for chunk in chunks:
+        if not ignored:
+            hashed.update(np.ascontiguousarray(chunk).data)
+    return hashed.hexdigest()
+
+
+# --------------------------------------------------------------------------------------------------------- the targets
+
+
+def _given(items: Items) -> dict[str, Indices]:
+    """The rows of val and test where the user gives them."""
+    begins = 0
+    given: dict[str, Indices] = {}
+    for part, size in items.sizes.items():
+        if part != "train":
+            given[part] = np.arange(begins, begins + size)
+        begins += size
+    return given
+
+
+def _target_value(items: Items, row: int, y: Any) -> Array:
+    value = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else np.asarray(y)
+    if value.dtype.kind not in "biuf" or value.ndim > 1 or value.size == 0:
+        raise DataError(
+            f"{items.name(row)}: the target is {y!r:.60}; expected a class from 0 to K-1 (int), a number (float),"
+            " or a vector of numbers"
+        )
+    return np.asarray(value).reshape(-1)
+
+
+def _targets(items: Items, values: list[Array], wanted: WantedTask) -> tuple[Task, Array]:
+    width = len(values[0])
+    for row, value in enumerate(values):
+        if len(value) != width:
+            raise DataError(f"{items.name(row)}: {len(value)} targets; expected {width}, as the first item has")
+    table = np.stack(values)
+    if wanted == "auto":
+        wanted = "regression" if table.dtype.kind == "f" else "classification"
+    return wanted, _quantities(items, table) if wanted == "regression" else _classes(items, table)
+
+
+def _quantities(items: Items, table: Array) -> Array:
+    with np.errstate(over="ignore"):
+        targets = table.astype(np.float32)
+    wrong = np.flatnonzero(~np.isfinite(targets).all(axis=1))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{items.name(row)}: the target is {table[row].tolist()}; expected finite numbers of float32's range"
+        )
+    return targets
+
+
+def _classes(items: Items, table: Array) -> Array:
+    if table.shape[1] != 1:
+        raise DataError(
+            f"{items.name(0)}: {table.shape[1]} targets; classification expects one class an item, as an int"
+        )
+    labels = table[:, 0]
+    n_train = items.sizes["train"]
+    wrong = np.flatnonzero((labels < 0) | (labels != np.floor(labels)) | ~(labels < n_train))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{items.name(row)}: label {labels[row]}; expected whole numbers from 0 to K-1, each class with rows of its"
+            f" own ({len(wrong)} of {len(labels)} items); number the classes 0, 1, ..., or take a regression metric"
+        )
+    return labels.astype(np.int64)
+
+
+def _labels(items: Items, train_labels: Array) -> tuple[str, ...]:
+    n_classes = int(train_labels.max(initial=-1)) + 1
+    names = items.class_names
+    return names[:n_classes] if len(names) >= n_classes else tuple(str(label) for label in range(n_classes))

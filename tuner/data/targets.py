@@ -1,0 +1,80 @@
+"""The checks that every source's targets pass before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from tuner.data.decoded import Decoded, Task, WantedTask
+from tuner.data.scaling import Array
+from tuner.data.splits import PARTS, SplitRows
+from tuner.errors import DataError
+
+N_SHOWN = 5
+MIN_CLASSES = 2
+MIN_ROWS_TO_STRATIFY = 2
+
+
+def resolve_task(kind: str, *, own: Task, wanted: WantedTask) -> Task:
+    """The task of a source whose targets allow only one; DataError when the metric or `data.task` wants the other."""
+    if wanted not in ("auto", own):
+        raise DataError(
+            f"data.kind {kind}: its targets are for {own}, but objective.metric or data.task asks for {wanted};"
+            f" take a metric of {own}, such as {'accuracy' if own == 'classification' else 'rmse'}"
+        )
+    return own
+
+
+def check_labels(labels: Array, n_classes: int, row_name: Callable[[int], str]) -> None:
+    """Refuse integer labels outside 0..n_classes-1."""
+    wrong = np.flatnonzero((labels < 0) | (labels >= n_classes))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{row_name(row)}: label {labels[row]}; expected whole numbers from 0 to {n_classes - 1}"
+            f" ({len(wrong)} such {'rows' if len(wrong) > 1 else 'row'})"
+        )
+
+
+def check_classes(decoded: Decoded, *, stratify: bool) -> None:
+    """Refuse what cannot be learned or split: no rows, one class, a class too small to be in two parts."""
+    pool = decoded.pool
+    if len(pool) == 0:
+        raise DataError("the data has no rows to train on")
+    if decoded.task == "regression":
+        return
+    n_classes = len(decoded.labels)
+    if n_classes < MIN_CLASSES:
+        name = decoded.labels[0] if decoded.labels else "none"
+        raise DataError(f"only one class ({name}) in {len(pool)} rows; classification needs at least two")
+    check_labels(decoded.targets, n_classes, decoded.row_name)
+    counts = np.bincount(decoded.targets[pool], minlength=n_classes)
+    if (counts == 0).any():
+        missing = ", ".join(decoded.labels[label] for label in np.flatnonzero(counts == 0)[:N_SHOWN])
+        raise DataError(
+            f"no row for training has the class {missing}; labels must be 0, 1, ... {n_classes - 1} without"
+            " gaps: number the classes anew"
+        )
+    if stratify and (counts < MIN_ROWS_TO_STRATIFY).any():
+        label = int(np.flatnonzero(counts < MIN_ROWS_TO_STRATIFY)[0])
+        row = int(pool[np.flatnonzero(decoded.targets[pool] == label)[0]])
+        raise DataError(
+            f"{decoded.row_name(row)}: the only row of class {decoded.labels[label]!r}; a stratified split needs"
+            " two of each class: remove it, merge the class with another, or set data.split.stratify: false"
+        )
+
+
+def check_parts(decoded: Decoded, split: SplitRows) -> None:
+    """Refuse an empty part, and a training part that lacks a class."""
+    for part in PARTS[:2]:
+        if len(split[part]) == 0:
+            raise DataError(f"the {part} part has no rows; raise data.split.val, or give more data")
+    if decoded.task == "regression":
+        return
+    counts = np.bincount(decoded.targets[split.train], minlength=len(decoded.labels))
+    if (counts == 0).any():
+        name = decoded.labels[int(np.flatnonzero(counts == 0)[0])]
+        raise DataError(
+            f"the training part has no row of class {name!r}; set data.split.stratify: true, or give more data"
+        )
