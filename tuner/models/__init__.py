@@ -1,0 +1,1 @@
+"""Networks: each built from its config section, the shapes of the data and a seed."""

@@ -1,0 +1,68 @@
+"""From a model's config section to a Module."""
+
+# ruff: noqa: N803 - capital suffixes tell shapes
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tuner.config.schema import Model, PythonModel
+from tuner.data.info import DataInfo
+from tuner.errors import ConfigError, Place
+from tuner.models.convnet import build_convnet
+from tuner.models.mlp import build_mlp
+from tuner.models.python_model import build_python_model
+from tuner.registry import load_target
+
+BUILDERS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": build_mlp,
+    "convnet": build_convnet,
+    "python": build_python_model,
+}
+
+
+def build_model(config: Model, *, info: DataInfo, n_outputs: int, base_dir: Path, seed: int) -> nn.Module:
+    """Build the model on the CPU, in training mode; its parameters depend on the arguments and on nothing else.
+
+    `seed` is in [0, 2**63). The caller's random state stays as it was. Raises ConfigError when model and data do not
+    fit.
+    """
+    with torch.random.fork_rng(devices=[]):
+        if isinstance(config, PythonModel):
+            load_target(config.target, base_dir)  # before seeding: a file that seeds torch does so at its first import
+        _seed_cpu(seed)
+        return BUILDERS[config.kind](config, info, n_outputs, base_dir)
+
+
+def check_output(model: nn.Module, x_B: Tensor, n_outputs: int) -> None:
+    """Run one batch through the model and raise ConfigError unless it gives floats of shape [B, n_outputs].
+
+    The batch is on the model's device. Mode, gradients and random state stay as they were; what the model's own code
+    raises is passed on unchanged.
+    """
+    was_training = model.training
+    try:
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            output: object = model.eval()(x_B)
+    finally:
+        model.train(was_training)
+    expected = f"the model must return a float tensor of shape {(len(x_B), n_outputs)} (rows, outputs)"
+    got = _described(output)
+    if got != f"a float tensor of shape {(len(x_B), n_outputs)}":
+        raise ConfigError.of([Place(path="model", message=f"{expected} for inputs {tuple(x_B.shape)}, got {got}")])
+
+
+def _described(output: object) -> str:
+    if not isinstance(output, Tensor):
+        return f"a {type(output).__name__}"
+    kind = "float" if output.is_floating_point() else str(output.dtype).removeprefix("torch.")
+    return f"a {kind} tensor of shape {tuple(output.shape)}"
+
+
+def _seed_cpu(seed: int) -> None:
+    # torch.manual_seed would reseed the accelerators too, whose state nobody restores.
+    torch.default_generator.manual_seed(seed)

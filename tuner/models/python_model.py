@@ -1,0 +1,76 @@
+"""A user's own model: a Module class, or a function that returns a Module."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from tuner.config.schema import PythonModel
+from tuner.data.info import DataInfo
+from tuner.errors import ConfigError, Place
+from tuner.registry import load_target
+
+
+def build_python_model(config: PythonModel, info: DataInfo, n_outputs: int, base_dir: Path) -> nn.Module:
+    """Call the target with its options and with what its signature asks for of input_shape, n_classes, n_outputs.
+
+    `n_classes` is there in classification only; an option of the same name wins. Raises ConfigError when the target
+    cannot be called so or returns no Module; what its own code raises is passed on unchanged.
+    """
+    target = _callable(config.target, load_target(config.target, base_dir))
+    arguments = _arguments(config, target, _offered(info, n_outputs))
+    model = target(**arguments)
+    if not isinstance(model, nn.Module):
+        raise _error(f"{config.target!r} must return a torch.nn.Module, got {type(model).__name__}")
+    if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
+        _materialise(model, info)
+    return model
+
+
+def _offered(info: DataInfo, n_outputs: int) -> dict[str, Any]:
+    offered = {"input_shape": info.input_shape, "n_outputs": n_outputs}
+    return {**offered, "n_classes": info.n_targets} if info.task == "classification" else offered
+
+
+def _arguments(config: PythonModel, target: Callable[..., Any], offered: dict[str, Any]) -> dict[str, Any]:
+    try:
+        signature = inspect.signature(target)
+    except ValueError:  # written in C: it tells no signature, so it gets the options alone
+        return dict(config.options)
+    parameters = signature.parameters
+    takes_all = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    asked_for = {name: value for name, value in offered.items() if takes_all or name in parameters}
+    arguments = {**asked_for, **config.options}
+    try:
+        signature.bind(**arguments)
+    except TypeError as error:
+        message = f"{config.target!r} cannot be called: {error}; its signature is {signature}. Give under model.options"
+        raise _error(f"{message} what it needs, besides {', '.join(offered)}", path="model.options") from error
+    return arguments
+
+
+def _callable(name: str, target: object) -> Callable[..., Any]:
+    if isinstance(target, nn.Module):
+        raise _error(f"{name!r} is a Module that is built already; all trials would share its weights: name its class")
+    if not callable(target):
+        raise _error(
+            f"{name!r} must be a Module class or a function that returns a Module, got {type(target).__name__}"
+        )
+    return target
+
+
+def _materialise(model: nn.Module, info: DataInfo) -> None:
+    """Give lazy layers their shapes now: optimizers need the parameters, and the seed has to decide their values."""
+    was_training = model.training
+    with torch.no_grad():
+        model.eval()(torch.zeros(2, *info.input_shape))
+    model.train(was_training)
+
+
+def _error(message: str, path: str = "model.target") -> ConfigError:
+    return ConfigError.of([Place(path=path, message=message)])

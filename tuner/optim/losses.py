@@ -1,0 +1,125 @@
+"""Losses: what training minimises, how many outputs it needs, and what the outputs mean.
+
+Shapes: B batch, K classes, O outputs, T target columns. Classes are int64 y_B, regression targets float32 y_BT.
+"""
+
+# ruff: noqa: N803, N806 - capital suffixes tell shapes
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 - as everybody calls it
+
+from tuner.config.schema import Loss, Mse
+from tuner.data.info import DataInfo
+from tuner.errors import ConfigError, Place
+
+N_BINARY = 2
+
+
+class LossFunction(Protocol):
+    def n_outputs(self, info: DataInfo) -> int:
+        """How many outputs the model must have."""
+
+    def __call__(self, logits_BO: Tensor, y: Tensor, /) -> Tensor:
+        """The mean over the batch, a scalar."""
+
+    def probabilities(self, logits_BO: Tensor, /) -> Tensor:
+        """What metrics are computed from, in float32: class probabilities [B, K], or predictions [B, T]."""
+
+    def for_evaluation(self) -> LossFunction:
+        """The same loss without label smoothing.
+
+        A smoothed loss depends on the smoothing as much as on the model, so that trials would not be comparable.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CrossEntropyLoss:
+    """Softmax cross entropy over K logits."""
+
+    label_smoothing: float = 0.0
+
+    def n_outputs(self, info: DataInfo) -> int:
+        return info.n_targets
+
+    def __call__(self, logits_BK: Tensor, y_B: Tensor, /) -> Tensor:
+        return F.cross_entropy(logits_BK, y_B, label_smoothing=self.label_smoothing)
+
+    def probabilities(self, logits_BK: Tensor, /) -> Tensor:
+        return logits_BK.float().softmax(dim=1)
+
+    def for_evaluation(self) -> LossFunction:
+        return CrossEntropyLoss()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinaryCrossEntropyLoss:
+    """Binary cross entropy on one logit, that of class 1; smoothed as cross entropy over two classes is."""
+
+    label_smoothing: float = 0.0
+
+    def n_outputs(self, info: DataInfo) -> int:  # noqa: ARG002 - the Protocol's
+        return 1
+
+    def __call__(self, logits_B1: Tensor, y_B: Tensor, /) -> Tensor:
+        target_B = y_B.to(logits_B1.dtype) * (1.0 - self.label_smoothing) + self.label_smoothing / N_BINARY
+        return F.binary_cross_entropy_with_logits(logits_B1.squeeze(1), target_B)
+
+    def probabilities(self, logits_B1: Tensor, /) -> Tensor:
+        logits = logits_B1.float()
+        return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
+
+    def for_evaluation(self) -> LossFunction:
+        return BinaryCrossEntropyLoss()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SquaredErrorLoss:
+    """The mean squared error over rows and target columns."""
+
+    def n_outputs(self, info: DataInfo) -> int:
+        return info.n_targets
+
+    def __call__(self, predictions_BT: Tensor, y_BT: Tensor, /) -> Tensor:
+        return F.mse_loss(predictions_BT, y_BT)
+
+    def probabilities(self, predictions_BT: Tensor, /) -> Tensor:
+        return predictions_BT.float()
+
+    def for_evaluation(self) -> LossFunction:
+        return self
+
+
+AUTO = {"classification": "cross_entropy", "regression": "mse"}
+TASKS = {"cross_entropy": "classification", "bce": "classification", "mse": "regression"}
+LOSSES: dict[str, Callable[[float], LossFunction]] = {
+    "cross_entropy": lambda smoothing: CrossEntropyLoss(label_smoothing=smoothing),
+    "bce": lambda smoothing: BinaryCrossEntropyLoss(label_smoothing=smoothing),
+    "mse": lambda _: SquaredErrorLoss(),
+}
+
+
+def build_loss(config: Loss, info: DataInfo) -> LossFunction:
+    """Build the loss; `auto` is cross_entropy for classification and mse for regression.
+
+    Raises ConfigError when it does not fit the task, the number of classes or the label smoothing.
+    """
+    kind = AUTO[info.task] if config.kind == "auto" else config.kind
+    smoothing = 0.0 if isinstance(config, Mse) else config.label_smoothing
+    if TASKS[kind] != info.task:
+        raise _error("kind", f"{kind} is for {TASKS[kind]}, this is {info.task}; use auto or {AUTO[info.task]}")
+    if kind == "bce" and info.n_targets != N_BINARY:
+        raise _error("kind", f"bce needs exactly 2 classes, the data has {info.n_targets}; use cross_entropy")
+    if smoothing and info.task == "regression":
+        raise _error("label_smoothing", f"must be 0 for regression, got {smoothing}: there are no classes to smooth")
+    return LOSSES[kind](smoothing)
+
+
+def _error(option: str, message: str) -> ConfigError:
+    return ConfigError.of([Place(path=f"loss.{option}", message=message)])
