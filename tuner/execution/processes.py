@@ -1,0 +1,261 @@
+"""Worker processes on this machine: forked from a server that has torch loaded, or spawned where there is no fork."""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from tuner.data.info import DataInfo
+from tuner.errors import MissingError
+from tuner.execution.protocol import (
+    Command,
+    EvaluateRequest,
+    Evaluation,
+    Event,
+    Machine,
+    PrepareRequest,
+    Refused,
+    WorkerLost,
+)
+from tuner.training.events import Decision, EpochEnd, TrialEnd
+from tuner.training.job import TrainJob
+
+ABORT_GRACE_S = 5.0
+"""How long a worker may take to notice an abort before it is killed."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """One process and what it is doing."""
+
+    process: BaseProcess
+    connection: Connection
+    machine: Machine | None = None
+    is_prepared: bool = False
+    job: TrainJob | None = None
+    abort_by: float | None = None
+    """When it is killed unless its job has ended; None while nobody wants that."""
+
+    def send(self, *messages: object) -> None:
+        with suppress(OSError):  # it died: `wait` reports its job as lost
+            for message in messages:
+                self.connection.send(message)
+
+
+class ProcessExecutor:
+    """Implements `tuner.execution.protocol.Executor` with one process a slot."""
+
+    def __init__(self, *, preload: str = "tuner.execution.preload_training") -> None:
+        """`preload` is imported by the fork server before it forks; `tuner.execution.preload` is enough to evaluate."""
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+        self._context: Any = multiprocessing.get_context(method)
+        if method == "forkserver":
+            # Loading torch and scikit-learn takes seconds; the server does it once and forks a worker in 20 ms.
+            self._context.set_forkserver_preload([preload])
+        self._workers: list[Worker] = []
+        self._request: PrepareRequest | None = None
+        self._starting: threading.Thread | None = None
+        self._is_closed = False
+        # At its exit Python sends SIGTERM to the processes that are left and joins them; workers ignore SIGTERM.
+        atexit.register(self.close)
+
+    # -------------------------------------------------------------------------------------------------------- requests
+
+    def start(self) -> None:
+        """Begin to load torch in another process; everything else waits for it when it has to."""
+        if self._starting is None:
+            # In a thread, since starting a process returns when the fork server has loaded what it preloads.
+            self._starting = threading.Thread(target=self._start_first, name="start-worker", daemon=True)
+            self._starting.start()
+
+    def _start_first(self) -> None:
+        worker = self._new_worker()
+        self._workers.append(worker)
+        if self._is_closed:  # while the fork server was loading torch
+            _end(worker)
+
+    def _first(self) -> Worker:
+        self.start()
+        assert self._starting is not None
+        self._starting.join()
+        return self._workers[0]
+
+    def _new_worker(self) -> Worker:
+        ours, theirs = self._context.Pipe()
+        process = self._context.Process(target=_worker_entry, args=(theirs,), daemon=True, name="tuner-worker")
+        with _hidden_main():
+            process.start()
+        theirs.close()
+        return Worker(process=process, connection=ours)
+
+    def machine(self) -> Machine:
+        worker = self._first()
+        if worker.machine is None:
+            worker.machine = self._receive(worker)
+        return worker.machine
+
+    def prepare(self, request: PrepareRequest) -> DataInfo:
+        self.machine()
+        self._request = request
+        info: DataInfo = self._ask(self._first(), request)
+        self._first().is_prepared = True
+        return info
+
+    def evaluate(self, request: EvaluateRequest) -> Evaluation:
+        self.machine()
+        evaluation: Evaluation = self._ask(self._first(), request)
+        return evaluation
+
+    def _ask(self, worker: Worker, request: PrepareRequest | EvaluateRequest) -> Any:
+        worker.connection.send(request)
+        answer = self._receive(worker)
+        if isinstance(answer, Refused):
+            raise answer.error
+        return answer
+
+    def _receive(self, worker: Worker) -> Any:
+        try:
+            return worker.connection.recv()
+        except (EOFError, OSError) as error:
+            raise MissingError(
+                f"a worker process {_death(worker.process)} before it could train; see `tuner doctor`"
+            ) from error
+
+    # ------------------------------------------------------------------------------------------------------------ jobs
+
+    def grow(self, n_slots: int) -> None:
+        self._first()
+        while len(self._workers) < n_slots:
+            self._workers.append(self._new_worker())
+
+    def n_free(self) -> int:
+        return sum(worker.job is None for worker in self._workers)
+
+    def submit(self, job: TrainJob) -> None:
+        worker = next(worker for worker in self._workers if worker.job is None)
+        worker.job, worker.abort_by = job, None
+        if not worker.is_prepared and self._request is not None:
+            worker.send(self._request)  # its answer comes first and is passed over by `_event`
+            worker.is_prepared = True
+        worker.send(job)
+
+    def wait(self, timeout_s: float | None, wake: int | None = None) -> Sequence[Event]:
+        busy = [worker for worker in self._workers if worker.job is not None]
+        if not busy:
+            return []
+        deadlines = [worker.abort_by for worker in busy if worker.abort_by is not None]
+        if deadlines:
+            left = max(0.0, min(deadlines) - time.monotonic())
+            timeout_s = left if timeout_s is None else min(timeout_s, left)
+        watched: list[Any] = [worker.connection for worker in busy]
+        ready = wait([*watched, *([wake] if wake is not None else [])], timeout_s)
+        found = [self._event(worker) for worker in busy if worker.connection in ready]
+        return [event for event in found if event is not None] + self._overdue()
+
+    def _overdue(self) -> list[WorkerLost]:
+        """Workers that have not heard an abort: they hang in a batch, or in the user's code."""
+        now = time.monotonic()
+        late = [item for item in self._workers if item.job and item.abort_by is not None and now >= item.abort_by]
+        return [self._lost(worker, kill=True) for worker in late]
+
+    def _event(self, worker: Worker) -> Event | None:
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            return self._lost(worker, kill=False)
+        if isinstance(message, TrialEnd):
+            worker.job = None
+        if isinstance(message, Machine):
+            worker.machine = message
+        # A new worker first says what it found and that it has the data; the job itself reports if it has not.
+        return message if isinstance(message, (EpochEnd, TrialEnd)) else None
+
+    def _lost(self, worker: Worker, *, kill: bool) -> WorkerLost:
+        """A worker that died, or has to: another process takes its place."""
+        job = worker.job
+        assert job is not None
+        worker.job = None
+        if kill:
+            _kill(worker.process)
+        worker.process.join(timeout=ABORT_GRACE_S)
+        message = f"the worker process {_death(worker.process)}"
+        worker.connection.close()
+        self._workers[self._workers.index(worker)] = self._new_worker()
+        return WorkerLost(trial=job.trial, attempt=job.attempt, message=message)
+
+    def renew(self) -> None:
+        """Replace one idle worker by a fresh process: what ran out of memory may have left the device in pieces."""
+        for index, worker in enumerate(self._workers):
+            if worker.job is None:
+                _end(worker)
+                self._workers[index] = self._new_worker()
+                return
+
+    def reply(self, trial: int, decision: Decision) -> None:
+        worker = next(worker for worker in self._workers if worker.job is not None and worker.job.trial == trial)
+        worker.send(decision)
+
+    def abort(self) -> None:
+        for worker in self._workers:
+            if worker.job is not None:
+                worker.abort_by = time.monotonic() + ABORT_GRACE_S
+                worker.send(Command.ABORT)
+
+    def close(self) -> None:
+        self._is_closed = True
+        atexit.unregister(self.close)
+        for worker in self._workers:
+            _end(worker)
+        for worker in self._workers:
+            worker.process.join(timeout=ABORT_GRACE_S)
+        self._workers.clear()
+
+
+def _worker_entry(connection: Connection) -> None:
+    from tuner.execution.worker import worker_main  # imports torch: not in the driver
+
+    worker_main(connection)
+
+
+def _kill(process: BaseProcess) -> None:
+    if process.pid is not None and process.is_alive():
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, signal.SIGKILL)
+
+
+def _end(worker: Worker) -> None:
+    _kill(worker.process)
+    worker.connection.close()
+
+
+def _death(process: BaseProcess) -> str:
+    code = process.exitcode
+    if code is None:
+        return "stopped answering"
+    if code < 0:
+        name = signal.Signals(-code).name
+        return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
+    return f"ended with exit code {code}"
+
+
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    """Keep multiprocessing from importing the user's script in every worker, so that it needs no `__main__` guard."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main

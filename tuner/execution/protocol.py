@@ -1,0 +1,137 @@
+"""Jobs in, events out: what a driver knows of the processes that train.
+
+Everything here crosses a pipe, so it is plain and picklable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from pathlib import Path
+from typing import Protocol
+
+from tuner.config.schema import TrialConfig
+from tuner.data.info import DataInfo
+from tuner.errors import TunerError
+from tuner.training.events import Decision, EpochEnd, TrialEnd
+from tuner.training.job import TrainJob
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareRequest:
+    """Decode the data and try the base config on one batch, before any trial is asked for."""
+
+    config: TrialConfig
+    metric: str
+    seed: int
+    """The study's seed, which fixes the split."""
+    base_dir: Path
+    data_dir: Path
+    threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateRequest:
+    """Evaluate the weights of one epoch again: on the validation part, and once on the sealed test part."""
+
+    prepare: PrepareRequest
+    job: TrainJob
+    epoch: int
+    weights: Path
+    """Where the plain state_dict is written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluation:
+    """The answer to an EvaluateRequest; metrics by `<split>/<metric>`."""
+
+    metrics: dict[str, float]
+    data: DataInfo
+    preprocess: dict[str, object]
+    n_outputs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a worker found where it runs."""
+
+    devices: tuple[str, ...]
+    """Accelerators by name, `cuda:0` ...; empty on a machine without."""
+    device_names: tuple[str, ...]
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerLost:
+    """A worker's process died, or stopped answering, while it trained this trial."""
+
+    trial: int
+    attempt: int
+    message: str
+
+
+Event = EpochEnd | TrialEnd | WorkerLost
+
+
+class Command(Enum):
+    """Messages that carry nothing."""
+
+    ABORT = auto()
+    EXIT = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The answer to a request that ended in a TunerError."""
+
+    error: TunerError
+
+
+class Executor(Protocol):
+    """Trains jobs, several at a time, and reports what happens to them.
+
+    After an EpochEnd the job waits for `reply`; after a TrialEnd or WorkerLost its slot is free again.
+    """
+
+    def start(self) -> None:
+        """Begin to get ready in the background; every other call waits for it when it has to."""
+
+    def prepare(self, request: PrepareRequest) -> DataInfo:
+        """Decode the data; raises the TunerError that it is refused with."""
+
+    def machine(self) -> Machine:
+        """What there is to train on."""
+
+    def grow(self, n_slots: int) -> None:
+        """Have this many slots from now on."""
+
+    def n_free(self) -> int:
+        """Slots that could take a job now."""
+
+    def submit(self, job: TrainJob) -> None:
+        """Start a job in a free slot."""
+
+    def wait(self, timeout_s: float | None, wake: int | None = None) -> Sequence[Event]:
+        """Events since the last call, as soon as there is one.
+
+        Nothing after `timeout_s`, when the descriptor `wake` is readable, and at once when no job is running.
+        """
+
+    def reply(self, trial: int, decision: Decision) -> None:
+        """Answer the EpochEnd of a trial."""
+
+    def renew(self) -> None:
+        """Replace one idle worker by a fresh one: what ran out of memory may have left the device in pieces."""
+
+    def abort(self) -> None:
+        """Make every running job end at its next batch, with a TrialEnd."""
+
+    def evaluate(self, request: EvaluateRequest) -> Evaluation:
+        """Evaluate stored weights and write them as a plain state_dict.
+
+        Raises VerificationError when they cannot be trusted or evaluated, StorageError when they cannot be written.
+        """
+
+    def close(self) -> None:
+        """End all workers at once; what they had not reported is lost."""

@@ -1,0 +1,118 @@
+"""The process that trains: long-lived, torch loaded once, told what to do through one pipe.
+
+A second thread reads the pipe, so that the worker notices within a batch that the run has to end, and at once that its
+driver is gone: it then dies too, whatever it is doing.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import queue
+import signal
+import sys
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+from tuner.errors import TunerError
+from tuner.execution.protocol import Command, EvaluateRequest, PrepareRequest, Refused
+from tuner.execution.runner import Runner
+from tuner.training.events import Decision, TrialEnd
+from tuner.training.job import TrainJob
+
+
+class Inbox:
+    """What the driver sends, read by a thread of its own."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._messages: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        self._abort = threading.Event()
+        threading.Thread(target=self._read, name="inbox", daemon=True).start()
+
+    def _read(self) -> None:
+        while True:
+            try:
+                message = self._connection.recv()
+            except (EOFError, OSError):  # the driver is gone: nobody wants the result any more
+                os._exit(1)
+            if message is Command.ABORT:
+                self._abort.set()
+                continue
+            if isinstance(message, TrainJob):  # here, in the order of arrival: an abort may follow at once
+                self._abort.clear()
+            self._messages.put(message)
+
+    def get(self) -> Any:
+        return self._messages.get()
+
+    def should_abort(self) -> bool:
+        return self._abort.is_set()
+
+
+def worker_main(connection: Connection) -> None:
+    """Serve requests until told to exit, or until the driver dies."""
+    # Ctrl-C reaches the whole process group; what happens then is the driver's decision.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)  # what a killed worker had printed is in its log
+    os.dup2(2, 1)  # the driver's standard output is for data, whatever a user's dataset prints
+    inbox = Inbox(connection)
+    runner = Runner(inbox.should_abort)
+    connection.send(runner.machine())
+    while (message := inbox.get()) is not Command.EXIT:
+        if isinstance(message, TrainJob):
+            with _output_to_log(message):
+                _train(connection, inbox, runner, message)
+        elif isinstance(message, PrepareRequest):
+            _answer(connection, runner.prepare, message)
+        elif isinstance(message, EvaluateRequest):
+            _answer(connection, runner.evaluate, message)
+
+
+def _answer(connection: Connection, handle: Any, request: Any) -> None:
+    try:
+        connection.send(handle(request))
+    except TunerError as error:
+        connection.send(Refused(error=error))
+
+
+def _train(connection: Connection, inbox: Inbox, runner: Runner, job: TrainJob) -> None:
+    run = runner.run(job)
+    try:
+        end = next(run)
+        while True:
+            connection.send(end)
+            end = run.send(_decision(inbox))
+    except StopIteration as stop:
+        ended: TrialEnd = stop.value
+        connection.send(ended)
+
+
+def _decision(inbox: Inbox) -> Decision:
+    decision: Decision = inbox.get()  # after an EpochEnd the driver sends nothing else, but for aborts
+    return decision
+
+
+class _output_to_log:  # noqa: N801  used as a function
+    """While a trial runs, what it prints, from Python or from C, goes to its log and not to the driver's terminal."""
+
+    def __init__(self, job: TrainJob) -> None:
+        job.folder.mkdir(parents=True, exist_ok=True)
+        self._path = job.folder / "log.txt"
+
+    def __enter__(self) -> None:
+        self._redirect(str(self._path), os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+
+    def __exit__(self, *_: object) -> None:
+        self._redirect(os.devnull, os.O_WRONLY)
+
+    def _redirect(self, path: str, flags: int) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        descriptor = os.open(path, flags, 0o644)
+        os.dup2(descriptor, 1)
+        os.dup2(descriptor, 2)
+        os.close(descriptor)

@@ -1,0 +1,66 @@
+"""What a training run tells the driver, and what the driver answers. Plain values: they cross process borders."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Decision(StrEnum):
+    """The driver's answer to the end of an epoch."""
+
+    CONTINUE = "continue"
+    PAUSE = "pause"
+    STOP = "stop"
+
+
+class Outcome(StrEnum):
+    """How an attempt at a trial ended."""
+
+    COMPLETED = "completed"
+    EARLY_STOPPED = "early_stopped"
+    PAUSED = "paused"
+    STOPPED = "stopped"
+    ABORTED = "aborted"
+    DIVERGED = "diverged"
+    OOM = "oom"
+    INFEASIBLE = "infeasible"
+    CRASHED = "crashed"
+    KILLED = "killed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """A checkpoint on disk: everything that resuming after `epoch` needs, and the weights of that epoch."""
+
+    epoch: int
+    file: str
+    """File name inside the trial's folder."""
+    sha256: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochEnd:
+    """One epoch is over and, unless it diverged, its checkpoint is on disk."""
+
+    trial: int
+    attempt: int
+    epoch: int
+    metrics: dict[str, float]
+    """`<split>/<metric>`: value; nan and inf are possible."""
+    seconds: float
+    checkpoint: Checkpoint | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialEnd:
+    """An attempt is over."""
+
+    trial: int
+    attempt: int
+    outcome: Outcome
+    message: str = ""
+    """For people: what went wrong, with the last lines of the traceback for a crash."""
+    cause: str = ""
+    """Equal for equal failures: exception type and the place it was raised at."""
