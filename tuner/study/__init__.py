@@ -1,0 +1,1 @@
+"""Studies and their records: the only place that knows Optuna and SQLAlchemy."""

@@ -1,0 +1,341 @@
+"""The reading side: what the commands that look show.
+
+Nothing here creates or changes anything, and nothing imports Optuna.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, func, inspect, select
+from sqlalchemy.engine import Engine
+
+from tuner.control.controller import TrialState
+from tuner.errors import NotFoundError, StorageError
+from tuner.space.parameters import Scalar
+from tuner.study import tables
+from tuner.study.storage import open_readonly, storage_errors
+from tuner.training.events import Checkpoint
+
+_STATES = {
+    "COMPLETE": TrialState.COMPLETE,
+    "PRUNED": TrialState.PRUNED,
+    "FAIL": TrialState.FAILED,
+    "RUNNING": TrialState.RUNNING,
+    "WAITING": TrialState.WAITING,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyRow:
+    """One study of a database."""
+
+    study_id: int
+    name: str
+    uid: str
+    metric: str
+    maximize: bool
+    created_at: float
+    seconds: float
+
+    @property
+    def direction(self) -> str:
+        return "maximize" if self.maximize else "minimize"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialRow:
+    """One trial as the commands show it."""
+
+    number: int
+    state: TrialState
+    value: float | None
+    params: Mapping[str, Scalar]
+    epochs: int
+    seconds: float
+    reason: str
+    best_epoch: int
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "number": self.number,
+            "state": self.state.value,
+            "value": self.value,
+            "params": dict(self.params),
+            "epochs": self.epochs,
+            "seconds": round(self.seconds, 3),
+            "reason": self.reason,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochRow:
+    """One epoch of a trial: metrics by `<split>/<metric>`, None where they were not finite."""
+
+    epoch: int
+    attempt: int
+    seconds: float
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptRow:
+    attempt: int
+    first_epoch: int
+    seconds: float
+    threads: int
+    device: str
+    outcome: str
+    message: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialDetail:
+    """All that is stored of one trial."""
+
+    row: TrialRow
+    message: str
+    seed: int
+    config: Mapping[str, Any]
+    curve: tuple[EpochRow, ...]
+    attempts: tuple[AttemptRow, ...]
+    checkpoints: tuple[Checkpoint, ...]
+
+
+@dataclass(slots=True)
+class StudyReader:
+    """Queries on one database, opened read-only."""
+
+    engine: Engine
+    url: str
+    _names: frozenset[str] = field(default_factory=frozenset)
+
+    @classmethod
+    def open(cls, url: str) -> StudyReader:
+        """NotFoundError when there is no database."""
+        engine = open_readonly(url)
+        with storage_errors(url):
+            names = frozenset(inspect(engine).get_table_names())
+        return cls(engine, url, names)
+
+    def studies(self) -> list[StudyRow]:
+        """All studies, the oldest first; those of other tools have an empty `uid`."""
+        if "studies" not in self._names:
+            return []
+        with storage_errors(self.url), self.engine.connect() as connection:
+            return [self._study_row(connection, row) for row in connection.execute(_STUDIES_QUERY)]
+
+    def _study_row(self, connection: Connection, row: Any) -> StudyRow:
+        attrs = _study_attrs(connection, row.study_id)
+        uid = str(attrs.get("tuner:uid", ""))
+        created_at = seconds = 0.0
+        if uid and "tuner_studies" in self._names:
+            created_at = _scalar(connection, select(tables.studies.c.created_at).where(tables.studies.c.uid == uid))
+            total = func.sum(tables.sessions.c.seconds)
+            seconds = _scalar(connection, select(total).where(tables.sessions.c.uid == uid))
+        return StudyRow(
+            study_id=row.study_id,
+            name=row.study_name,
+            uid=uid,
+            metric=str(attrs.get("tuner:metric", "value")).removeprefix("val/"),
+            maximize=row.direction == "MAXIMIZE",
+            created_at=created_at,
+            seconds=seconds,
+        )
+
+    def study(self, name: str | None) -> StudyRow:
+        """The study of this name; without a name the only one, or the latest that tuner started."""
+        studies = self.studies()
+        if not studies:
+            raise NotFoundError("no study here yet; start one with `tuner search --space mlp.yaml`")
+        if name is None:
+            return max(studies, key=lambda study: (study.created_at, study.study_id))
+        for study in studies:
+            if study.name == name:
+                return study
+        names = ", ".join(study.name for study in studies)
+        raise NotFoundError(f"no study {name!r} here; there are: {names}")
+
+    def own_study(self, name: str | None) -> StudyRow:
+        """Like `study`; StorageError when tuner did not make it."""
+        study = self.study(name)
+        if not study.uid:
+            raise StorageError(f"study {study.name!r} was not made by tuner; its trials have no weights")
+        return study
+
+    def header(self, study: StudyRow) -> dict[str, Any]:
+        """What was fixed when the study was started: spec, data, code, versions."""
+        with storage_errors(self.url), self.engine.connect() as connection:
+            query = select(tables.studies).where(tables.studies.c.uid == study.uid)
+            row = connection.execute(query).mappings().one()
+        return {name: json.loads(row[name]) for name in ("spec", "data", "code", "versions")}
+
+    def trials(self, study: StudyRow) -> list[TrialRow]:
+        """All trials in the order of their numbers."""
+        with storage_errors(self.url), self.engine.connect() as connection:
+            base = connection.execute(_trials_query(study)).all()
+            params = _params(connection, study.study_id)
+            own = self._own_rows(connection, study.uid)
+            work = self._work(connection, study.uid)
+        return [_trial_row(row, params, own, work) for row in base]
+
+    def _own_rows(self, connection: Connection, uid: str) -> dict[int, Any]:
+        if "tuner_trials" not in self._names:
+            return {}
+        columns = tables.trials.c
+        query = select(columns.trial, columns.state, columns.reason, columns.best_epoch).where(columns.uid == uid)
+        return {row.trial: row for row in connection.execute(query)}
+
+    def _work(self, connection: Connection, uid: str) -> dict[int, tuple[int, float]]:
+        if "tuner_epochs" not in self._names:
+            return {}
+        columns = tables.epochs.c
+        query = (
+            select(columns.trial, func.max(columns.epoch), func.sum(columns.seconds))
+            .where(columns.uid == uid)
+            .group_by(columns.trial)
+        )
+        return {trial: (epochs, seconds) for trial, epochs, seconds in connection.execute(query)}
+
+    def trial(self, study: StudyRow, number: int) -> TrialDetail:
+        """Everything about one trial; NotFoundError when there is none of this number."""
+        found = [row for row in self.trials(study) if row.number == number]
+        if not found:
+            raise NotFoundError(f"study {study.name!r} has no trial {number}; see `tuner trials --study {study.name}`")
+        with storage_errors(self.url), self.engine.connect() as connection:
+            own = self._own(connection, tables.trials, study.uid, number)
+            curve = self._own(connection, tables.epochs, study.uid, number, order="epoch")
+            attempts = self._own(connection, tables.attempts, study.uid, number, order="attempt")
+            checkpoints = self._own(connection, tables.checkpoints, study.uid, number, order="epoch")
+        return TrialDetail(
+            row=found[0],
+            message=own[0].message if own else "",
+            seed=own[0].seed if own else 0,
+            config=json.loads(own[0].config) if own else {},
+            curve=tuple(
+                EpochRow(epoch=row.epoch, attempt=row.attempt, seconds=row.seconds, metrics=json.loads(row.metrics))
+                for row in curve
+            ),
+            attempts=tuple(
+                AttemptRow(**{name: getattr(row, name) for name in AttemptRow.__dataclass_fields__}) for row in attempts
+            ),
+            checkpoints=tuple(
+                Checkpoint(epoch=row.epoch, file=row.file, sha256=row.sha256, size_bytes=row.size_bytes)
+                for row in checkpoints
+            ),
+        )
+
+    def _own(self, connection: Connection, table: Any, uid: str, trial: int, order: str | None = None) -> list[Any]:
+        if table.name not in self._names:
+            return []
+        query = select(table).where(table.c.uid == uid, table.c.trial == trial)
+        return list(connection.execute(query.order_by(table.c[order]) if order else query))
+
+
+def best_of(trials: list[TrialRow], *, maximize: bool) -> TrialRow | None:
+    """The complete trial with the best value; the first of equal ones, as Optuna has it."""
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
+    sign = -1.0 if maximize else 1.0
+    return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
+
+
+_STUDIES_QUERY = (
+    select(tables.optuna_studies.c.study_id, tables.optuna_studies.c.study_name, tables.optuna_directions.c.direction)
+    .join(
+        tables.optuna_directions,
+        and_(
+            tables.optuna_directions.c.study_id == tables.optuna_studies.c.study_id,
+            tables.optuna_directions.c.objective == 0,
+        ),
+    )
+    .order_by(tables.optuna_studies.c.study_id)
+)
+
+
+def _study_attrs(connection: Connection, study_id: int) -> dict[str, Any]:
+    columns = tables.optuna_study_attrs.c
+    query = select(columns.key, columns.value_json).where(columns.study_id == study_id, columns.key.like("tuner:%"))
+    return {key: json.loads(value) for key, value in connection.execute(query)}
+
+
+def _scalar(connection: Connection, query: Any) -> float:
+    return float(connection.execute(query).scalar() or 0.0)
+
+
+def _trials_query(study: StudyRow) -> Any:
+    trials, values = tables.optuna_trials.c, tables.optuna_values.c
+    return (
+        select(
+            trials.number,
+            trials.state,
+            trials.datetime_start,
+            trials.datetime_complete,
+            values.value,
+        )
+        .select_from(
+            tables.optuna_trials.outerjoin(
+                tables.optuna_values, and_(values.trial_id == trials.trial_id, values.objective == 0)
+            )
+        )
+        .where(trials.study_id == study.study_id)
+        .order_by(trials.number)
+    )
+
+
+def _params(connection: Connection, study_id: int) -> dict[int, dict[str, Scalar]]:
+    trials, params = tables.optuna_trials.c, tables.optuna_params.c
+    query = (
+        select(trials.number, params.param_name, params.param_value, params.distribution_json)
+        .join_from(tables.optuna_trials, tables.optuna_params, params.trial_id == trials.trial_id)
+        .where(trials.study_id == study_id)
+        .order_by(trials.number, params.param_id)
+    )
+    distributions: dict[str, Any] = {}
+    found: dict[int, dict[str, Scalar]] = {}
+    for number, name, value, text in connection.execute(query):
+        if text not in distributions:
+            distributions[text] = json.loads(text)
+        found.setdefault(number, {})[name] = _external(value, distributions[text])
+    return found
+
+
+def _external(value: float, distribution: Mapping[str, Any]) -> Scalar:
+    """Optuna stores a choice as its index and everything as a float."""
+    if distribution["name"] == "CategoricalDistribution":
+        choice: Scalar = distribution["attributes"]["choices"][int(value)]
+        return choice
+    return int(value) if distribution["name"].startswith("Int") else value
+
+
+def _trial_row(
+    row: Any, params: Mapping[int, Mapping[str, Scalar]], own: Mapping[int, Any], work: Mapping[int, tuple[int, float]]
+) -> TrialRow:
+    ours = own.get(row.number)
+    state = _STATES[row.state]
+    if state is TrialState.RUNNING and ours is not None and ours.state in ("paused", "waiting"):
+        state = TrialState(ours.state)
+    epochs, seconds = work.get(row.number, (0, _duration(row)))
+    return TrialRow(
+        number=row.number,
+        state=state,
+        value=row.value,
+        params=params.get(row.number, {}),
+        epochs=epochs,
+        seconds=seconds,
+        reason=ours.reason if ours else "",
+        best_epoch=ours.best_epoch if ours else 0,
+    )
+
+
+def _duration(row: Any) -> float:
+    start, end = (_moment(row.datetime_start), _moment(row.datetime_complete))
+    return (end - start).total_seconds() if start and end else 0.0
+
+
+def _moment(value: Any) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) else value

@@ -1,0 +1,436 @@
+"""The writing side of a study: one instance, in the driver, is the only thing that changes the database.
+
+Order of writes, and what a death between two of them leaves behind:
+
+    ask      Optuna's trial, whole, in one transaction     then our row (made up for on resume)
+    attempt  our row
+    epoch    our metrics, checkpoint and Optuna's intermediate value, in one transaction: the acknowledgement
+    end      our row's state and reason                    then Optuna's tell (repeated on resume)
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import socket
+import time
+import uuid
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.exceptions import ExperimentalWarning
+from optuna.trial import FrozenTrial
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
+
+from tuner.config.spec import Spec
+from tuner.control.controller import TrialState
+from tuner.data.info import DataInfo
+from tuner.errors import StorageError
+from tuner.faults import fault_point
+from tuner.study import tables
+from tuner.study.storage import open_optuna, storage_errors
+from tuner.training.events import Checkpoint, EpochEnd, Outcome
+
+UID_ATTR = "tuner:uid"
+
+StoredTrial = FrozenTrial
+"""A trial as Optuna stores it, for layers that do not know Optuna."""
+
+_OPTUNA_STATES = {
+    TrialState.COMPLETE: optuna.trial.TrialState.COMPLETE,
+    TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
+    TrialState.FAILED: optuna.trial.TrialState.FAIL,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyHeader:
+    """What was fixed when the study was started; a resumed search must agree with it."""
+
+    uid: str
+    spec: Spec
+    data: DataInfo
+    code: Mapping[str, str]
+    """SHA-256 of the file of every python target."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenTrial:
+    """A trial that an earlier session left unfinished."""
+
+    trial: int
+    params: Mapping[str, Any]
+    values: tuple[float, ...]
+    """The objective after epochs 1, 2, ... as far as they are recorded."""
+    checkpoints: tuple[Checkpoint, ...]
+    """Recorded checkpoints, the newest first."""
+    n_attempts: int
+    n_faults: int
+    """Attempts that ended by a fault of the machine or a crash."""
+    outcome: Outcome | None
+    """How the last attempt ended, when it did: the study was about to be told."""
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewAttempt:
+    """An attempt that is about to be sent to a worker."""
+
+    trial: int
+    attempt: int
+    first_epoch: int
+    threads: int
+    device: str
+
+
+class StudyStore:
+    """Records of one study."""
+
+    def __init__(self, storage: Any, url: str, name: str) -> None:
+        self._storage = storage
+        self._engine = storage.engine
+        self._url = url
+        self._name = name
+        self._study: optuna.Study | None = None
+        self._uid = ""
+        self._session = 0
+        self._trial_ids: dict[int, int] = {}
+        self._session_started = time.monotonic()
+
+    @classmethod
+    def open(cls, url: str, name: str) -> StudyStore:
+        """Open, or create, the database; raises StorageError. The study itself is made by `create`."""
+        return cls(open_optuna(url), url, name)
+
+    def close(self) -> None:
+        self._storage.scoped_session.remove()
+        self._engine.dispose()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        with storage_errors(self._url), self._engine.begin() as connection:
+            yield connection
+
+    # ------------------------------------------------------------------------------------------------- start and resume
+
+    def find(self) -> StudyHeader | None:
+        """The study's header, None when there is no such study; StorageError when it was not made by tuner."""
+        with storage_errors(self._url):
+            if self._name not in optuna.get_all_study_names(self._storage):
+                return None
+            self._study = self._load()
+            uid = self._study.user_attrs.get(UID_ATTR)
+            if self._discard_half_made(uid):
+                return None
+        with self._transaction() as connection:
+            row = connection.execute(select(tables.studies).where(tables.studies.c.uid == uid)).one_or_none()
+        if row is None:
+            raise StorageError(f"study {self._name!r} was not made by tuner; use another --study NAME")
+        if row.schema_version != tables.SCHEMA_VERSION:
+            raise StorageError(
+                f"study {self._name!r} has records of version {row.schema_version}, this tuner reads version "
+                f"{tables.SCHEMA_VERSION}; use the tuner that made it, or another --study NAME"
+            )
+        self._uid = row.uid
+        return StudyHeader(
+            uid=row.uid,
+            spec=Spec.from_json(json.loads(row.spec)),
+            data=DataInfo.from_json(json.loads(row.data)),
+            code=json.loads(row.code),
+        )
+
+    def _discard_half_made(self, uid: str | None) -> bool:
+        """Remove a study whose making was cut short: our row was there, Optuna's study was not finished."""
+        assert self._study is not None
+        half_made = self._half_made() if uid is None else self._half_made() & (tables.studies.c.uid == uid)
+        with self._engine.connect() as connection:
+            found = connection.execute(select(tables.studies.c.uid).where(half_made)).first()
+        if found is None or self._study.get_trials(deepcopy=False):
+            return False
+        optuna.delete_study(study_name=self._name, storage=self._storage)
+        self._study = None
+        return True
+
+    def _half_made(self) -> ColumnElement[bool]:
+        return (tables.studies.c.name == self._name) & (tables.studies.c.study_id == 0)
+
+    def create(self, spec: Spec, data: DataInfo, code: Mapping[str, str], versions: Mapping[str, str]) -> None:
+        """Make the study. Our row comes first: a study without one would look like another tool's."""
+        self._uid = uuid.uuid4().hex
+        row = {
+            "uid": self._uid,
+            "name": self._name,
+            "study_id": 0,
+            "schema_version": tables.SCHEMA_VERSION,
+            "created_at": time.time(),
+            "spec": json.dumps(spec.to_json()),
+            "data": json.dumps(data.to_json()),
+            "code": json.dumps(dict(code)),
+            "versions": json.dumps(dict(versions)),
+        }
+        with self._transaction() as connection:
+            connection.execute(delete(tables.studies).where(self._half_made()))
+            connection.execute(insert(tables.studies).values(**row))
+        with storage_errors(self._url):
+            self._study = self._create_in_optuna(spec)
+        self._update_header(study_id=self._study._study_id)  # noqa: SLF001  no public way
+
+    def _create_in_optuna(self, spec: Spec) -> optuna.Study:
+        metric = f"val/{spec.objective.metric}"
+        study = optuna.create_study(
+            storage=self._storage,
+            study_name=self._name,
+            direction="maximize" if spec.maximize else "minimize",
+            sampler=optuna.samplers.RandomSampler(seed=0),
+        )
+        study.set_user_attr(UID_ATTR, self._uid)
+        study.set_user_attr("tuner:metric", metric)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ExperimentalWarning)
+            study.set_metric_names([metric])
+        return study
+
+    def _load(self) -> optuna.Study:
+        return optuna.load_study(
+            study_name=self._name, storage=self._storage, sampler=optuna.samplers.RandomSampler(seed=0)
+        )
+
+    def replace_spec(self, spec: Spec) -> None:
+        """Keep the spec of a resumed search: budget and machine settings may differ, what changes trials does not."""
+        self._update_header(spec=json.dumps(spec.to_json()))
+
+    def _update_header(self, **values: Any) -> None:
+        with self._transaction() as connection:
+            connection.execute(update(tables.studies).where(tables.studies.c.uid == self._uid).values(**values))
+
+    def begin_session(self) -> None:
+        """A driver has taken the study over; its wall time counts from now."""
+        table = tables.sessions
+        with self._transaction() as connection:
+            last = connection.execute(select(func.max(table.c.session)).where(table.c.uid == self._uid)).scalar()
+            self._session = (last or 0) + 1
+            connection.execute(
+                insert(table).values(
+                    uid=self._uid,
+                    session=self._session,
+                    host=socket.gethostname(),
+                    pid=os.getpid(),
+                    started_at=time.time(),
+                    seconds=0.0,
+                )
+            )
+        self._session_started = time.monotonic()
+
+    def seconds_before(self) -> float:
+        """Wall time that earlier sessions spent on this study."""
+        table = tables.sessions
+        query = select(func.sum(table.c.seconds)).where(table.c.uid == self._uid, table.c.session != self._session)
+        with self._transaction() as connection:
+            return float(connection.execute(query).scalar() or 0.0)
+
+    def history(self) -> list[FrozenTrial]:
+        """All trials as Optuna stores them, in the order of their numbers."""
+        assert self._study is not None
+        with storage_errors(self._url):
+            trials = self._study.get_trials(deepcopy=False)
+        self._trial_ids = {trial.number: trial._trial_id for trial in trials}  # noqa: SLF001
+        return trials
+
+    def open_trials(self, metric: str, history: Sequence[FrozenTrial]) -> list[OpenTrial]:
+        """Trials that an earlier session left RUNNING or paused, in the order of their numbers."""
+        running = [trial for trial in history if not trial.state.is_finished()]
+        with self._transaction() as connection:
+            return [self._open_trial(connection, trial, metric) for trial in running]
+
+    def _open_trial(self, connection: Connection, trial: FrozenTrial, metric: str) -> OpenTrial:
+        here = {"uid": self._uid, "trial": trial.number}
+        epochs = _rows(connection, tables.epochs, here, order="epoch")
+        checkpoints = _rows(connection, tables.checkpoints, here, order="epoch")
+        attempts = _rows(connection, tables.attempts, here, order="attempt")
+        values = [json.loads(row.metrics).get(metric) for row in epochs]
+        return OpenTrial(
+            trial=trial.number,
+            params=trial.params,
+            values=tuple(math.nan if value is None else value for value in values),
+            checkpoints=tuple(
+                Checkpoint(epoch=row.epoch, file=row.file, sha256=row.sha256, size_bytes=row.size_bytes)
+                for row in reversed(checkpoints)
+            ),
+            n_attempts=max((row.attempt for row in attempts), default=0),
+            n_faults=sum(row.outcome in (Outcome.KILLED, Outcome.CRASHED) for row in attempts),
+            outcome=Outcome(attempts[-1].outcome) if attempts and attempts[-1].outcome else None,
+            message=attempts[-1].message if attempts else "",
+        )
+
+    # ------------------------------------------------------------------------------------------------------- the search
+
+    def record_ask(self, trial: int, record: FrozenTrial, *, config: str, seed: int) -> None:
+        """Store a new trial: Optuna's row with all params at once, then ours."""
+        assert self._study is not None
+        with storage_errors(self._url):
+            self._trial_ids[trial] = self._storage.create_new_trial(self._study._study_id, template_trial=record)  # noqa: SLF001
+            fault_point("after_ask")
+            self.adopt(trial, config=config, seed=seed)
+
+    def adopt(self, trial: int, *, config: str, seed: int) -> None:
+        """Make our row of a trial, unless it is there already."""
+        here = {"uid": self._uid, "trial": trial}
+        with self._transaction() as connection:
+            if not _rows(connection, tables.trials, here):
+                values = {"state": TrialState.WAITING.value, "seed": seed, "config": config}
+                connection.execute(insert(tables.trials).values(**here, **values))
+
+    def begin_attempt(self, new: NewAttempt) -> None:
+        here = {"uid": self._uid, "trial": new.trial}
+        with self._transaction() as connection:
+            connection.execute(
+                insert(tables.attempts).values(
+                    **here,
+                    attempt=new.attempt,
+                    session=self._session,
+                    first_epoch=new.first_epoch,
+                    started_at=time.time(),
+                    threads=new.threads,
+                    device=new.device,
+                )
+            )
+            _set_trial(connection, here, state=TrialState.RUNNING.value, reason="")
+
+    def record_epochs(self, ends: Sequence[EpochEnd], metric: str) -> None:
+        """Record epochs that ended at about the same time, in one transaction: once it returns, they cannot be lost.
+
+        An epoch that was recorded before (repeated after a fault) is replaced by itself; Optuna keeps the first value
+        of a step, as its own `report` does. Optuna's row is written here and not through its API so that curve,
+        checkpoint and intermediate value become durable together, with one fsync.
+        """
+        with self._transaction() as connection:
+            for end in ends:
+                self._record_epoch(connection, end, metric)
+            self._touch_session(connection)
+        fault_point("epoch_recorded")
+
+    def _record_epoch(self, connection: Connection, end: EpochEnd, metric: str) -> None:
+        here = {"uid": self._uid, "trial": end.trial, "epoch": end.epoch}
+        metrics = {name: value if math.isfinite(value) else None for name, value in end.metrics.items()}
+        _replace(
+            connection,
+            tables.epochs,
+            here,
+            {"attempt": end.attempt, "seconds": end.seconds, "metrics": json.dumps(metrics)},
+        )
+        if end.checkpoint is not None:
+            saved = end.checkpoint
+            _replace(
+                connection,
+                tables.checkpoints,
+                here,
+                {"file": saved.file, "sha256": saved.sha256, "size_bytes": saved.size_bytes},
+            )
+        value = end.metrics[metric]
+        if math.isfinite(value):
+            self._record_intermediate(connection, end.trial, end.epoch, value)
+
+    def _record_intermediate(self, connection: Connection, trial: int, epoch: int, value: float) -> None:
+        table = tables.optuna_intermediate
+        trial_id = self._trial_ids[trial]
+        known = select(table.c.step).where(table.c.trial_id == trial_id, table.c.step == epoch)
+        if connection.execute(known).first() is None:
+            connection.execute(
+                insert(table).values(
+                    trial_id=trial_id, step=epoch, intermediate_value=value, intermediate_value_type="FINITE"
+                )
+            )
+
+    def end_attempt(
+        self, trial: int, attempt: int, outcome: Outcome, *, seconds: float, message: str = "", cause: str = ""
+    ) -> None:
+        """Record how an attempt ended; the first record of it stands."""
+        table = tables.attempts
+        with self._transaction() as connection:
+            connection.execute(
+                update(table)
+                .where(
+                    table.c.uid == self._uid, table.c.trial == trial, table.c.attempt == attempt, table.c.outcome == ""
+                )
+                .values(outcome=outcome.value, seconds=seconds, message=message, cause=cause)
+            )
+            self._touch_session(connection)
+
+    def pause(self, trial: int, reason: str) -> None:
+        """The trial waits for a later session."""
+        with self._transaction() as connection:
+            _set_trial(connection, {"uid": self._uid, "trial": trial}, state=TrialState.PAUSED.value, reason=reason)
+
+    def finish(
+        self,
+        trial: int,
+        state: TrialState,
+        *,
+        value: float | None,
+        best_epoch: int,
+        reason: str = "",
+        message: str = "",
+    ) -> None:
+        """End a trial for good: our row, the reason as a user attribute, then Optuna's tell.
+
+        Safe to repeat, with another outcome too, as long as Optuna was not told.
+        """
+        assert self._study is not None
+        ours = {"state": state.value, "reason": reason, "message": message, "best_epoch": best_epoch}
+        with self._transaction() as connection:
+            _set_trial(connection, {"uid": self._uid, "trial": trial}, **ours)
+        with storage_errors(self._url):
+            self._set_user_attrs(trial, {"reason": reason, "best_epoch": best_epoch})
+            fault_point("before_tell")
+            self._study.tell(trial, value, state=_OPTUNA_STATES[state])
+            fault_point("told")
+
+    def _set_user_attrs(self, trial: int, attrs: Mapping[str, Any]) -> None:
+        """Attributes that say nothing are left out, unless they take back what a driver wrote before it was killed."""
+        trial_id = self._trial_ids[trial]
+        stored = self._storage.get_trial_user_attrs(trial_id)
+        for key, value in attrs.items():
+            if value or key in stored:
+                self._storage.set_trial_user_attr(trial_id, key, value)
+
+    def keep_checkpoints(self, trial: int, epochs: Iterable[int]) -> None:
+        """Forget every checkpoint of a trial but those of `epochs`."""
+        table = tables.checkpoints
+        with self._transaction() as connection:
+            connection.execute(
+                delete(table).where(
+                    table.c.uid == self._uid, table.c.trial == trial, table.c.epoch.not_in(tuple(epochs))
+                )
+            )
+
+    def end_session(self) -> None:
+        with self._transaction() as connection:
+            self._touch_session(connection)
+
+    def _touch_session(self, connection: Connection) -> None:
+        table = tables.sessions
+        connection.execute(
+            update(table)
+            .where(table.c.uid == self._uid, table.c.session == self._session)
+            .values(seconds=time.monotonic() - self._session_started)
+        )
+
+
+def _rows(connection: Connection, table: Any, here: Mapping[str, Any], order: str | None = None) -> list[Any]:
+    query = select(table).where(*(table.c[name] == value for name, value in here.items()))
+    return list(connection.execute(query.order_by(table.c[order]) if order else query))
+
+
+def _replace(connection: Connection, table: Any, here: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    connection.execute(delete(table).where(*(table.c[name] == value for name, value in here.items())))
+    connection.execute(insert(table).values(**here, **values))
+
+
+def _set_trial(connection: Connection, here: Mapping[str, Any], **values: Any) -> None:
+    table = tables.trials
+    connection.execute(update(table).where(*(table.c[name] == value for name, value in here.items())).values(**values))

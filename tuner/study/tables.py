@@ -1,0 +1,129 @@
+"""The tables that we add to Optuna's, and the columns of Optuna's that we read and write ourselves.
+
+Ours hold only what Optuna cannot: curves of every metric, attempts, checkpoints with checksums, sessions. They are
+keyed by the study's `uid` and not by Optuna's study_id, since SQLite gives the id of a deleted study to the next one.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text, column, table
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+
+def _key(name: str = "uid") -> Column[str]:
+    return Column(name, String(32), primary_key=True)
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, Integer, primary_key=True, autoincrement=False)
+
+
+studies = Table(
+    "tuner_studies",
+    metadata,
+    _key(),
+    Column("name", String(512), nullable=False),
+    Column("study_id", Integer, nullable=False),  # 0 until Optuna's study stands
+    Column("schema_version", Integer, nullable=False),
+    Column("created_at", Float, nullable=False),  # seconds since 1970
+    Column("spec", Text, nullable=False),  # JSON: Spec.to_json
+    Column("data", Text, nullable=False),  # JSON: DataInfo.to_json
+    Column("code", Text, nullable=False),  # JSON: {target: sha256 of its file}
+    Column("versions", Text, nullable=False),  # JSON: {package: version}
+)
+
+sessions = Table(
+    "tuner_sessions",
+    metadata,
+    _key(),
+    _number("session"),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seconds", Float, nullable=False),  # how long it has run, as of its last record
+)
+
+trials = Table(
+    "tuner_trials",
+    metadata,
+    _key(),
+    _number("trial"),
+    Column("state", String(16), nullable=False),
+    Column("reason", String(64), nullable=False, default=""),
+    Column("message", Text, nullable=False, default=""),
+    Column("seed", BigInteger, nullable=False),
+    Column("config", Text, nullable=False),  # JSON: TrialConfig
+    Column("best_epoch", Integer, nullable=False, default=0),  # 0: none
+)
+
+attempts = Table(
+    "tuner_attempts",
+    metadata,
+    _key(),
+    _number("trial"),
+    _number("attempt"),
+    Column("session", Integer, nullable=False),
+    Column("first_epoch", Integer, nullable=False),
+    Column("started_at", Float, nullable=False),
+    Column("seconds", Float, nullable=False, default=0.0),
+    Column("threads", Integer, nullable=False),
+    Column("device", String(32), nullable=False),
+    Column("outcome", String(16), nullable=False, default=""),  # empty while it runs
+    Column("message", Text, nullable=False, default=""),
+    Column("cause", Text, nullable=False, default=""),
+)
+
+epochs = Table(
+    "tuner_epochs",
+    metadata,
+    _key(),
+    _number("trial"),
+    _number("epoch"),
+    Column("attempt", Integer, nullable=False),
+    Column("seconds", Float, nullable=False),
+    Column("metrics", Text, nullable=False),  # JSON: {"val/loss": number or null when not finite}
+)
+
+checkpoints = Table(
+    "tuner_checkpoints",
+    metadata,
+    _key(),
+    _number("trial"),
+    _number("epoch"),
+    Column("file", String(255), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+)
+
+# Optuna 5's own tables, as far as we read them (and write intermediate values: see StudyStore.record_epochs).
+optuna_studies = table("studies", column("study_id"), column("study_name"))
+optuna_directions = table("study_directions", column("study_id"), column("direction"), column("objective"))
+optuna_study_attrs = table("study_user_attributes", column("study_id"), column("key"), column("value_json"))
+optuna_trials = table(
+    "trials",
+    column("trial_id"),
+    column("number"),
+    column("study_id"),
+    column("state"),
+    column("datetime_start"),
+    column("datetime_complete"),
+)
+optuna_values = table("trial_values", column("trial_id"), column("objective"), column("value"), column("value_type"))
+optuna_params = table(
+    "trial_params",
+    column("param_id"),
+    column("trial_id"),
+    column("param_name"),
+    column("param_value"),
+    column("distribution_json"),
+)
+optuna_intermediate = table(
+    "trial_intermediate_values",
+    column("trial_id"),
+    column("step"),
+    column("intermediate_value"),
+    column("intermediate_value_type"),
+)
