@@ -1,0 +1,93 @@
+"""The Python API: the same engine and the same files as the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tuner.paths import DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from tuner.export.loaded import LoadedModel
+    from tuner.workflows.status import Status
+
+__all__ = ["Study", "best", "load", "search"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Study:
+    """A study in a database."""
+
+    name: str
+    storage: str = DEFAULT_STORAGE
+
+    @property
+    def status(self) -> Status:
+        """Counts by state, the best trial and the time spent, as of now."""
+        from tuner.workflows.status import status_of
+
+        return status_of(self.storage, self.name)
+
+
+def search(
+    space: str | Path,
+    *,
+    trials: int | None = None,
+    timeout: float | str | None = None,
+    workers: int | None = None,
+    device: str | None = None,
+    seed: int | None = None,
+    study: str | None = None,
+    storage: str = DEFAULT_STORAGE,
+    set: Mapping[str, Any] | None = None,  # noqa: A002  as --set
+) -> Study:
+    """Search, or go on with a search, until the budget is spent; blocks.
+
+    `trials` and `timeout` (seconds, or text such as "30m") are totals of the study. `set` overrides values of the
+    space file by dotted name. Raises what `tuner.errors` lists; KeyboardInterrupt after Ctrl-C, with everything kept.
+    """
+    from tuner.errors import NoTrialError
+    from tuner.workflows.result import Ended
+    from tuner.workflows.search import SearchRequest
+    from tuner.workflows.search import search as run
+
+    options = {
+        "search.trials": trials,
+        "search.timeout": timeout,
+        "search.workers": workers,
+        "train.device": device,
+        "seed": seed,
+        "study": study,
+    }
+    overrides = {**(set or {}), **{path: value for path, value in options.items() if value is not None}}
+    result = run(SearchRequest(space=str(space), storage=storage, overrides=overrides))
+    if result.ended is Ended.INTERRUPTED:
+        raise KeyboardInterrupt
+    if result.status.best is None:
+        raise NoTrialError(f"no trial of study {result.status.study.name!r} completed")
+    return Study(name=result.status.study.name, storage=storage)
+
+
+def best(study: Study | str | None = None, *, trial: int | None = None, out: str | Path | None = None) -> Path:
+    """Export the best trial (or `trial`), after re-evaluating its weights; returns the folder."""
+    from tuner.workflows.best import best as export
+
+    found = study if isinstance(study, Study) else Study(name=study) if study else None
+    return export(
+        storage=found.storage if found else DEFAULT_STORAGE,
+        study=found.name if found else None,
+        trial=trial,
+        out=Path(out) if out is not None else None,
+    ).path
+
+
+def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
+    """Load an export: `.module` (evaluation mode), `.predict(x)`, `.predict_proba(x)`, `.labels`.
+
+    `allow_code=True` is needed when the config names python targets: their files are imported and run.
+    """
+    from tuner.export.loaded import load as read
+
+    return read(path, allow_code=allow_code)

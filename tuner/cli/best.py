@@ -1,0 +1,52 @@
+"""tuner best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from tuner.cli import options
+from tuner.cli.tables import number
+
+if TYPE_CHECKING:
+    from tuner.workflows.best import Export
+
+
+@click.command(epilog="\b\nExamples:\n  tuner best\n  tuner best --study mlp --trial 12 --out models/mlp")
+@click.option("--trial", type=int, metavar="N", help="Another trial than the best one.")
+@click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder; default: exports/<study>-<trial>.")
+@options.study
+@options.storage
+@options.as_json
+def command(trial: int | None, out: Path | None, study: str | None, storage: str, as_json: bool) -> None:
+    """Export the best trial, after re-evaluating its weights.
+
+    The stored weights are loaded and evaluated on the validation part; nothing is exported unless that gives the
+    stored value. Only here are they evaluated on the test part.
+    """
+    from tuner.workflows.best import best
+
+    export = best(storage=storage, study=study, trial=trial, out=out)
+    if as_json:
+        options.print_json(export.to_json())
+    else:
+        click.echo(_text(export))
+
+
+def _text(export: Export) -> str:
+    bundle = export.bundle
+    lines = [
+        (
+            f"trial {bundle.trial} of {bundle.study}, epoch {bundle.epoch}: {bundle.metric} {number(bundle.value)}, "
+            f"re-evaluated {number(export.reevaluated)}"
+        ),
+        *(
+            f"  {name} {number(value)}"
+            for name, value in bundle.metrics.items()
+            if name.startswith("test/") and value is not None
+        ),
+        f"exported to {export.path}: {', '.join(export.files)}",
+    ]
+    return "\n".join(lines)

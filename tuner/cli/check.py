@@ -1,0 +1,29 @@
+"""tuner check."""
+
+from __future__ import annotations
+
+import click
+
+from tuner.cli import options
+from tuner.cli.tables import render
+
+
+@click.command()
+@options.space
+@options.sets
+@options.as_json
+def command(space: str, sets: tuple[str, ...], as_json: bool) -> None:
+    """Validate a space file; nothing is run.
+
+    Every bound and choice is put into the config it lands in. All problems are listed at once, each with its line.
+    """
+    from tuner.workflows.check import check, describe
+
+    spec = check(space, sets)
+    described = describe(spec)
+    if as_json:
+        options.print_json({"study": spec.study, "file": spec.file, "parameters": described})
+        return
+    click.echo(f"{spec.file}: valid; study {spec.study}, val/{spec.objective.metric}, {len(described)} parameters")
+    if described:
+        click.echo(render(["parameter", "values", "only when"], [list(item.values()) for item in described]))

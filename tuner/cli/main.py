@@ -1,0 +1,102 @@
+"""The `tuner` command.
+
+A command's module is imported when the command is used: `tuner --help` loads neither torch nor optuna.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from importlib import import_module, metadata
+from typing import Any
+
+import click
+
+from tuner.errors import TunerError, UsageError
+
+COMMANDS: dict[str, str] = {
+    "search": "Run a search, or go on with one.",
+    "best": "Export the best trial, after re-evaluating its weights.",
+    "studies": "List the studies of a database.",
+    "status": "Show where a study stands.",
+    "trials": "List the trials of a study.",
+    "show": "Show one trial: config, curve, attempts.",
+    "logs": "Print the log of one trial.",
+    "check": "Validate a space file; nothing is run.",
+    "dashboard": "Serve optuna-dashboard on this machine.",
+    "doctor": "Look at the installation, the devices and the database.",
+    "schema": "Print the JSON Schema of space files, for editors.",
+}
+"""Every command and its line in `tuner --help`; command `x` lives in `tuner.cli.x`, as `command`."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported one at a time."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  click's signature
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"tuner.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(f"tuner {metadata.version('tuner')}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
+def cli() -> None:
+    """Find the best hyperparameters of a PyTorch model.
+
+    Write one YAML file, run `tuner search --space mlp.yaml`, export the winner with `tuner best`. An interrupted
+    search goes on with the same command.
+    """
+
+
+def main() -> None:
+    """Run the command line and exit with the code of CONTRACT: see `tuner.errors`."""
+    as_json = "--json" in sys.argv
+    try:
+        code = cli.main(standalone_mode=False, prog_name="tuner")
+    except TunerError as error:
+        _show(error, as_json=as_json)
+        code = error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.ctx.get_help() if error.ctx else str(error))
+        code = UsageError.exit_code
+    except click.ClickException as error:
+        if as_json:
+            _show(UsageError(error.format_message()), as_json=True)
+        else:
+            error.show()
+        code = error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted; nothing is lost: the same command goes on", err=True)
+        code = 128 + signal.SIGINT
+    except BrokenPipeError:  # the reader of our output has gone, `tuner trials | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _show(error: TunerError, *, as_json: bool) -> None:
+    if not as_json:
+        click.echo(f"error: {error.message}" if not error.where else error.message, err=True)
+        return
+    where: list[dict[str, Any]] = [
+        {"file": place.file, "line": place.line, "column": place.column, "path": place.path, "message": place.message}
+        for place in error.where
+    ]
+    click.echo(json.dumps({"error": {"kind": error.kind, "message": error.message, "where": where}}))

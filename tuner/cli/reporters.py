@@ -1,0 +1,240 @@
+"""How a search shows itself: JSON lines, one line a finished trial, or a live screen on a terminal."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any, Protocol, Self
+
+import click
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tuner.cli.tables import duration, number, scalar
+from tuner.control.controller import TrialState
+from tuner.errors import NoTrialError
+from tuner.space.parameters import Params
+from tuner.workflows.progress import EpochEnded, Note, Progress, StudyStarted, TrialFinished, TrialStarted
+from tuner.workflows.result import Ended, SearchResult
+
+REFRESH_PER_S = 2
+MAX_SHOWN_RUNNING = 16
+
+
+class SearchReporter(Protocol):
+    def show(self, progress: Progress) -> None: ...
+
+    def done(self, result: SearchResult) -> None: ...
+
+
+@contextmanager
+def choose(*, as_json: bool) -> Iterator[SearchReporter]:
+    """JSON when asked for, a live screen when stderr is a terminal, else lines."""
+    if as_json:
+        yield JsonReporter()
+    elif sys.stderr.isatty():
+        with LiveReporter(Console(stderr=True)) as live:
+            yield live
+    else:
+        yield LineReporter()
+
+
+def exit_code(result: SearchResult) -> int:
+    """0, or 128 + signal when interrupted; raises NoTrialError when no trial is complete."""
+    if result.ended is Ended.INTERRUPTED and result.signal is not None:
+        return 128 + result.signal
+    if result.status.best is None:
+        name = result.status.study.name
+        raise NoTrialError(f"no trial of study {name!r} completed; see `tuner trials --study {name}`")
+    return 0
+
+
+class JsonReporter:
+    """One object a line on stdout; the last is the status with "event": "done"."""
+
+    def show(self, progress: Progress) -> None:
+        event = _EVENTS[type(progress)]
+        if event is None:
+            return
+        fields = {name: _finite(value) for name, value in asdict(progress).items()}
+        click.echo(json.dumps({"event": event, **fields}, allow_nan=False))
+
+    def done(self, result: SearchResult) -> None:
+        click.echo(json.dumps({"event": "done", "ended": result.ended.value, **result.status.to_json()}))
+
+
+_EVENTS: dict[type[Any], str | None] = {
+    StudyStarted: "study",
+    TrialStarted: "trial",
+    TrialFinished: "trial",
+    EpochEnded: "epoch",
+    Note: "note",
+}
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    return value
+
+
+class LineReporter:
+    """One line on stderr for each finished trial; the result on stdout."""
+
+    def __init__(self) -> None:
+        self._n_trials: int | None = None
+
+    def show(self, progress: Progress) -> None:
+        if isinstance(progress, StudyStarted):
+            self._n_trials = progress.n_trials
+        line = _line(progress, self._n_trials)
+        if line:
+            click.echo(line, err=True)
+
+    def done(self, result: SearchResult) -> None:
+        click.echo(summary(result))
+
+
+def _line(progress: Progress, n_trials: int | None) -> str:
+    match progress:
+        case StudyStarted():
+            return _headline(progress)
+        case TrialFinished():
+            return _trial_line(progress, n_trials)
+        case Note():
+            return progress.message
+    return ""
+
+
+def _headline(started: StudyStarted) -> str:
+    verb = "going on with" if started.n_finished else "searching"
+    budget = (
+        f"{started.n_finished} of {started.n_trials} trials done"
+        if started.n_finished
+        else f"{started.n_trials} trials"
+    )
+    if started.n_trials is None:
+        budget = f"{started.n_finished} trials done" if started.n_finished else "no limit of trials"
+    if started.timeout_s is not None:
+        budget += f", {duration(max(0.0, started.timeout_s - started.seconds_before))} left"
+    workers = f"{started.workers} worker{'s' * (started.workers > 1)} on {', '.join(started.devices)}"
+    threads = f"{started.threads} thread{'s' * (started.threads > 1)} each"
+    return f"{verb} {started.study} for {started.metric}: {budget}; {workers}, {threads}"
+
+
+def _trial_line(trial: TrialFinished, n_trials: int | None) -> str:
+    of = f"/{n_trials}" if n_trials else ""
+    outcome = trial.state.value + (f" ({trial.reason})" if trial.reason and trial.reason != trial.state.value else "")
+    value = f" {number(trial.value)}" if trial.value is not None else ""
+    best = "  best so far" if trial.is_best else ""
+    message = f": {trial.message.splitlines()[0]}" if trial.message else ""
+    epochs = f"{trial.epochs} epoch{'s' * (trial.epochs != 1)}"
+    return f"trial {trial.trial}{of}: {outcome}{value} after {epochs}, {duration(trial.seconds)}{best}{message}"
+
+
+def summary(result: SearchResult) -> str:
+    """What a person wants to know at the end: counts, the best trial, the next command."""
+    status = result.status
+    counts = ", ".join(f"{count} {state}" for state, count in status.counts.items() if count)
+    lines = [f"study {status.study.name}: {counts or 'no trials'} in {duration(status.study.seconds)}"]
+    if status.best is not None:
+        lines.append(f"best: trial {status.best.number} with val/{status.study.metric} {number(status.best.value)}")
+        lines += _params_lines(status.best.params)
+    if result.ended is Ended.INTERRUPTED:
+        lines.append("interrupted, nothing is lost: the same command goes on")
+    elif status.best is not None:
+        lines.append(f"next: tuner best --study {status.study.name}")
+    return "\n".join(lines)
+
+
+def _params_lines(params: Params) -> list[str]:
+    width = max((len(name) for name in params), default=0)
+    return [f"  {name.ljust(width)}  {scalar(value)}" for name, value in params.items()]
+
+
+class LiveReporter:
+    """A bar, the best so far and the running trials, redrawn in place."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._live = Live(
+            console=console, refresh_per_second=REFRESH_PER_S, transient=True, get_renderable=self._render
+        )
+        self._started: StudyStarted | None = None
+        self._since = time.monotonic()
+        self._running: dict[int, tuple[TrialStarted, EpochEnded | None]] = {}
+        self._counts: dict[TrialState, int] = {}
+        self._best: tuple[int | None, float | None] = (None, None)
+
+    def __enter__(self) -> Self:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def show(self, progress: Progress) -> None:
+        match progress:
+            case StudyStarted():
+                self._started, self._since = progress, time.monotonic()
+                self._best = (progress.best_trial, progress.best_value)
+                self._print(_headline(progress))
+            case TrialStarted():
+                self._running[progress.trial] = (progress, None)
+            case EpochEnded():
+                self._running[progress.trial] = (self._running[progress.trial][0], progress)
+            case TrialFinished():
+                self._finish(progress)
+            case Note():
+                self._print(progress.message)
+
+    def _finish(self, trial: TrialFinished) -> None:
+        self._running.pop(trial.trial, None)
+        self._counts[trial.state] = self._counts.get(trial.state, 0) + 1
+        if trial.is_best:
+            self._best = (trial.trial, trial.value)
+        self._print(_trial_line(trial, self._started.n_trials if self._started else None))
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+    def _render(self) -> Group:
+        if self._started is None:
+            return Group(Text("loading torch and the data ..."))
+        return Group(self._bar(self._started), self._table())
+
+    def _bar(self, started: StudyStarted) -> Table:
+        over = sum(count for state, count in self._counts.items() if state is not TrialState.PAUSED)
+        done = started.n_finished + over
+        elapsed = time.monotonic() - self._since
+        grid = Table.grid(padding=(0, 1))
+        best = f"best {number(self._best[1])} (trial {self._best[0]})" if self._best[1] is not None else "no best yet"
+        text = Text(f"{done}/{started.n_trials or '?'} trials  {best}  {duration(elapsed)}")
+        grid.add_row(
+            ProgressBar(total=started.n_trials, completed=done, width=24, pulse=started.n_trials is None), text
+        )
+        return grid
+
+    def _table(self) -> Table:
+        table = Table(box=None, pad_edge=False, header_style="dim")
+        for name in ("trial", "epoch", self._started.metric if self._started else "value", "params"):
+            table.add_column(name, no_wrap=True, overflow="ellipsis")
+        for trial, (started, epoch) in sorted(self._running.items())[:MAX_SHOWN_RUNNING]:
+            done = epoch.epoch if epoch else started.first_epoch - 1
+            params = " ".join(f"{name}={scalar(value)}" for name, value in started.params.items())
+            table.add_row(str(trial), f"{done}/{started.last_epoch}", number(epoch.value if epoch else None), params)
+        return table
+
+    def done(self, result: SearchResult) -> None:
+        self._live.stop()
+        click.echo(summary(result))

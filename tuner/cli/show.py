@@ -1,0 +1,54 @@
+"""tuner show."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from tuner.cli import options
+from tuner.cli.tables import duration, number, render, scalar
+
+if TYPE_CHECKING:
+    from tuner.study.queries import TrialDetail
+
+
+@click.command()
+@click.argument("trial", type=int)
+@options.study
+@options.storage
+@options.as_json
+def command(trial: int, study: str | None, storage: str, as_json: bool) -> None:
+    """Show one trial: params, learning curve, attempts; with --json the whole config too."""
+    from tuner.workflows.status import detail_json, detail_of
+
+    detail = detail_of(storage, study, trial)
+    if as_json:
+        options.print_json(detail_json(detail))
+    else:
+        click.echo(_text(detail))
+
+
+def _text(detail: TrialDetail) -> str:
+    row = detail.row
+    state = row.state.value + (f" ({row.reason})" if row.reason else "")
+    lines = [f"trial {row.number}: {state}, value {number(row.value)}, seed {detail.seed}, {duration(row.seconds)}"]
+    if detail.message:
+        lines.append(detail.message)
+    lines += [f"  {name}  {scalar(value)}" for name, value in row.params.items()]
+    names = list(detail.curve[0].metrics) if detail.curve else []
+    rows = [
+        [
+            f"{epoch.epoch}{' *' if epoch.epoch == row.best_epoch else ''}",
+            *(number(epoch.metrics.get(name)) for name in names),
+            duration(epoch.seconds),
+        ]
+        for epoch in detail.curve
+    ]
+    if rows:
+        lines += ["", render(["epoch", *names, "time"], rows)]
+    attempts = [
+        f"attempt {item.attempt}: {item.outcome or 'running'} on {item.device}, {item.threads} threads {item.message}"
+        for item in detail.attempts
+    ]
+    return "\n".join([*lines, "", *attempts]).rstrip()

@@ -1,0 +1,1 @@
+"""What `tuner best` writes, and how it is read back."""

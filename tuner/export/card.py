@@ -1,0 +1,87 @@
+"""The model card of an export."""
+
+from __future__ import annotations
+
+from tuner.export.bundle import Bundle
+
+
+def render(bundle: Bundle) -> str:
+    """Markdown: what the model is, how good it is on which data, and how to use it."""
+    return "\n".join(
+        [
+            f"# {bundle.study}, trial {bundle.trial}",
+            "",
+            _summary(bundle),
+            "",
+            "## Metrics",
+            "",
+            *_metrics(bundle),
+            "",
+            _caution(bundle),
+            "",
+            "## Data",
+            "",
+            _sizes(bundle),
+            f"Fingerprint `{bundle.data.fingerprint[:16]}`.",
+            *([f"Classes: {', '.join(bundle.data.labels)}."] if bundle.data.labels else []),
+            "",
+            "## Hyperparameters",
+            "",
+            "| parameter | value |",
+            "|---|---|",
+            *(f"| `{name}` | {value} |" for name, value in bundle.params.items()),
+            "",
+            "## Use",
+            "",
+            "```python",
+            "import tuner",
+            "",
+            f'model = tuner.load("{bundle.study}-{bundle.trial}"{_allow_code(bundle)})',
+            "model.predict(x)  # x as the data source gives it, before preprocessing",
+            "```",
+            "",
+            '`model.pt` is a plain state_dict: `torch.load("model.pt", weights_only=True)`.',
+            "",
+            f"Seed {bundle.config.seed}; "
+            + ", ".join(f"{name} {version}" for name, version in bundle.versions.items())
+            + ".",
+            "",
+        ]
+    )
+
+
+def _summary(bundle: Bundle) -> str:
+    return (
+        f"A `{bundle.config.model.kind}` for {bundle.data.task} on `{bundle.data.kind}`, from a hyperparameter search by "
+        f"`{bundle.metric}`: {bundle.value:.6g} at epoch {bundle.epoch}."
+    )
+
+
+def _caution(bundle: Bundle) -> str:
+    optimistic = "The validation part chose this model, so its numbers are optimistic"
+    if bundle.data.n_test == 0:
+        return f"{optimistic}; there is no test part."
+    return f"{optimistic}; the test part was opened once, for this card."
+
+
+def _sizes(bundle: Bundle) -> str:
+    data = bundle.data
+    return (
+        f"{data.n_train} rows for training, {data.n_val} for validation, {data.n_test} for the test; "
+        f"one input has shape {list(data.input_shape)}."
+    )
+
+
+def _metrics(bundle: Bundle) -> list[str]:
+    names = sorted({name.partition("/")[2] for name in bundle.metrics})
+    rows = [f"| {name} | {_cell(bundle, 'val', name)} | {_cell(bundle, 'test', name)} |" for name in names]
+    return ["| metric | validation | test |", "|---|---|---|", *rows]
+
+
+def _cell(bundle: Bundle, split: str, name: str) -> str:
+    value = bundle.metrics.get(f"{split}/{name}")
+    return "" if value is None else f"{value:.4f}"
+
+
+def _allow_code(bundle: Bundle) -> str:
+    return ", allow_code=True" if bundle.code else ""

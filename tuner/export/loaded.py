@@ -1,0 +1,80 @@
+"""Exports as models: `tuner.load`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from tuner.config.code import targets_of
+from tuner.data.batches import evaluation_batch_size
+from tuner.data.preprocess import Preprocess
+from tuner.errors import UsageError
+from tuner.export.bundle import CODE, WEIGHTS, Bundle
+from tuner.models.build import build_model
+from tuner.optim.losses import LossFunction, build_loss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadedModel:
+    """An exported model, ready to predict."""
+
+    module: nn.Module
+    """In evaluation mode, on the CPU; takes preprocessed inputs [B, *input shape]."""
+    labels: tuple[str, ...]
+    """Class names by index; empty for regression."""
+    bundle: Bundle
+    preprocess: Preprocess
+    loss: LossFunction
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Class probabilities [N, K]; for regression the predictions [N, targets].
+
+        `x` is N rows as the source gives them. They are predicted in the batches of the evaluation, to the same bits.
+        """
+        inputs = self.preprocess(x)
+        parts = torch.split(inputs, evaluation_batch_size(self.preprocess.input_shape))
+        with torch.inference_mode():
+            outputs = [self.loss.probabilities(self.module(part_B).float()) for part_B in parts]
+        probabilities: np.ndarray = torch.cat(outputs).numpy()
+        return probabilities
+
+    def predict(self, x: Any) -> np.ndarray:
+        """Class names [N] (classification) or predictions [N, targets] (regression)."""
+        scores = self.predict_proba(x)
+        if self.bundle.data.task == "regression":
+            return scores
+        names: np.ndarray = np.array(self.labels)[scores.argmax(axis=1)]
+        return names
+
+
+def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
+    """Load an export.
+
+    Raises NotFoundError when there is none, VerificationError when a file was changed, UsageError when the config names
+    the user's own code and `allow_code` is not given: with it that code is imported and run.
+    """
+    folder = Path(path)
+    bundle = Bundle.read(folder)
+    targets = targets_of(bundle.config)
+    if targets and not allow_code:
+        raise UsageError(
+            f"{folder}: this model needs code to be run ({', '.join(targets)}); "
+            "if you trust it, load it with tuner.load(path, allow_code=True)"
+        )
+    loss = build_loss(bundle.config.loss, bundle.data)
+    module = build_model(
+        bundle.config.model, info=bundle.data, n_outputs=bundle.n_outputs, base_dir=folder / CODE, seed=0
+    )
+    module.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+    return LoadedModel(
+        module=module.eval(),
+        labels=bundle.data.labels,
+        bundle=bundle,
+        preprocess=Preprocess.from_json(dict(bundle.preprocess)),
+        loss=loss,
+    )

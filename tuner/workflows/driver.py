@@ -1,0 +1,374 @@
+"""The driver: the one process that decides and writes.
+
+It asks the controller for trials, hands them to workers, records what they report before it answers, and leaves the
+study in a state from which the same command goes on, whatever happens in between.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from tuner.config.schema import TrialConfig
+from tuner.config.spec import Spec
+from tuner.control.controller import Controller, Job, TrialState
+from tuner.errors import ConfigError, SearchFailedError
+from tuner.execution.protocol import Event, Executor, WorkerLost
+from tuner.faults import fault_point
+from tuner.paths import StudyPaths
+from tuner.seeding import derive
+from tuner.space.parameters import Params
+from tuner.study.advisor import OptunaAdvisor
+from tuner.study.store import NewAttempt, OpenTrial, StudyStore
+from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
+from tuner.training.job import TrainJob
+from tuner.workflows.interrupts import Interrupts
+from tuner.workflows.progress import EpochEnded, Note, Reporter, TrialFinished, TrialStarted
+from tuner.workflows.result import Ended
+from tuner.workflows.retention import Retention
+
+MAX_RETRIES = 2
+"""How often a trial is tried again after a fault of the machine or a crash."""
+MAX_ALIKE = 3
+"""Trials in a row that may fail with the same cause before the search gives up."""
+FAULTS = {Outcome.CRASHED: "crashed", Outcome.KILLED: "killed"}
+PRUNED = {
+    Outcome.STOPPED: "pruned",
+    Outcome.DIVERGED: "diverged",
+    Outcome.OOM: "oom",
+    Outcome.INFEASIBLE: "infeasible",
+    Outcome.ABORTED: "timeout",
+}
+COMPLETE = {Outcome.COMPLETED: "", Outcome.EARLY_STOPPED: "early_stopped"}
+FINAL = PRUNED | COMPLETE
+"""Outcomes after which a trial is over, and the reason that is stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Where trials train."""
+
+    workers: int
+    threads: int
+    devices: tuple[str, ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class OpenRun:
+    """A trial that is not over, and what its next attempt needs to know."""
+
+    trial: int
+    params: Params
+    config: TrialConfig
+    seed: int
+    last_epoch: int
+    checkpoints: list[Checkpoint] = field(default_factory=list)
+    epoch: int = 0
+    attempt: int = 0
+    n_faults: int = 0
+    device: str = ""
+    seconds: float = 0.0
+    started_at: float = 0.0
+
+
+class Driver:
+    """Runs one session of a study to its end."""
+
+    def __init__(
+        self,
+        *,
+        spec: Spec,
+        paths: StudyPaths,
+        store: StudyStore,
+        controller: Controller,
+        advisor: OptunaAdvisor,
+        executor: Executor,
+        placement: Placement,
+        retention: Retention,
+        reporter: Reporter,
+        interrupts: Interrupts,
+        timeout_s: float | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spec = spec
+        self._metric = f"val/{spec.objective.metric}"
+        self._paths = paths
+        self._store = store
+        self._controller = controller
+        self._advisor = advisor
+        self._executor = executor
+        self._placement = placement
+        self._retention = retention
+        self._reporter = reporter
+        self._interrupts = interrupts
+        self._clock = clock
+        self._deadline = None if timeout_s is None else clock() + timeout_s
+        self._runs: dict[int, OpenRun] = {}
+        self._pending: list[OpenRun] = []
+        self._alike: tuple[str, int] = ("", 0)
+        self._is_aborting = False
+        self._is_exhausted = False
+
+    # --------------------------------------------------------------------------------------------------------- the loop
+
+    def run(self, unfinished: Sequence[OpenTrial]) -> Ended:
+        """Finish what earlier sessions left, then search until the budget is spent or somebody interrupts."""
+        for trial in unfinished:
+            self._take_up(trial)
+        try:
+            while True:
+                self._fill()
+                if not self._runs:
+                    break
+                self._handle(self._executor.wait(self._time_left(), self._interrupts.descriptor))
+                if self._interrupts.count > 1:
+                    break
+                self._watch()
+        finally:
+            for run in [*self._runs.values(), *self._pending]:
+                self._store.pause(run.trial, "interrupted")
+        if self._interrupts.count:
+            return Ended.INTERRUPTED
+        for run in self._pending:  # the time was up before they could go on
+            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.ABORTED])
+        return Ended.TIMEOUT if self._is_over_time() else Ended.BUDGET
+
+    def _fill(self) -> None:
+        while self._executor.n_free() and not self._interrupts.count and not self._is_over_time():
+            run = self._pending.pop(0) if self._pending else self._ask()
+            if run is None:
+                return
+            self._start(run)
+
+    def _watch(self) -> None:
+        if self._interrupts.count == 1:
+            self._interrupts.drain()
+            if self._runs:
+                self._note("interrupted: trials pause at the end of their epoch; Ctrl-C again stops at once")
+        if self._is_over_time() and not self._is_aborting:
+            self._is_aborting = True
+            self._executor.abort()
+
+    def _is_over_time(self) -> bool:
+        return self._deadline is not None and self._clock() >= self._deadline
+
+    def _time_left(self) -> float | None:
+        if self._deadline is None or self._is_aborting:
+            return None
+        return max(0.0, self._deadline - self._clock())
+
+    # ----------------------------------------------------------------------------------------------------------- trials
+
+    def _ask(self) -> OpenRun | None:
+        if self._is_exhausted:
+            return None
+        job = self._controller.ask()
+        if job is None:
+            self._is_exhausted = True
+            return None
+        run, problem = self._open(job)
+        record = self._advisor.record_of(job.trial)
+        self._store.record_ask(job.trial, record, config=run.config.model_dump_json(), seed=run.seed)
+        if problem:
+            self._finish(run, TrialState.PRUNED, "infeasible", problem)
+            return self._ask()
+        return run
+
+    def _open(self, job: Job) -> tuple[OpenRun, str]:
+        seed = derive(self._spec.seed, "trial", job.trial)
+        try:
+            config, problem = self._spec.bind(job.params), ""
+        except ConfigError as error:  # a combination that the checks of single bounds could not see
+            config, problem = self._spec.base, str(error)
+        run = OpenRun(trial=job.trial, params=job.params, config=config, seed=seed, last_epoch=job.last_epoch)
+        return run, problem
+
+    def _take_up(self, left: OpenTrial) -> None:
+        """Go on with a trial of an earlier session, or do what that session had decided but not recorded."""
+        job = self._controller.reopen(left.trial, left.params, list(left.values))
+        run, problem = self._open(job)
+        run.checkpoints = list(left.checkpoints)
+        run.epoch, run.attempt, run.n_faults = len(left.values), left.n_attempts, left.n_faults
+        self._store.adopt(left.trial, config=run.config.model_dump_json(), seed=run.seed)
+        if problem:
+            self._finish(run, TrialState.PRUNED, "infeasible", problem)
+        elif left.outcome in FINAL:
+            self._conclude(run, left.outcome, left.message)
+        elif left.values and not math.isfinite(left.values[-1]):
+            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.DIVERGED])
+        elif left.n_faults > MAX_RETRIES:
+            self._finish(run, TrialState.FAILED, FAULTS[Outcome.KILLED])
+        elif self._controller.judge(left.trial) is Decision.STOP:
+            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
+        else:
+            self._pending.append(run)
+
+    def _start(self, run: OpenRun) -> None:
+        run.attempt += 1
+        run.device = self._device()
+        run.started_at = self._clock()
+        self._runs[run.trial] = run
+        self._store.begin_attempt(
+            NewAttempt(
+                trial=run.trial,
+                attempt=run.attempt,
+                first_epoch=run.epoch + 1,
+                threads=self._placement.threads,
+                device=run.device,
+            )
+        )
+        self._executor.submit(self._job(run))
+        fault_point("job_sent")
+        self._reporter.show(
+            TrialStarted(
+                trial=run.trial,
+                attempt=run.attempt,
+                params=run.params,
+                first_epoch=run.epoch + 1,
+                last_epoch=run.last_epoch,
+            )
+        )
+
+    def _job(self, run: OpenRun) -> TrainJob:
+        return TrainJob(
+            trial=run.trial,
+            attempt=run.attempt,
+            seed=run.seed,
+            config=run.config,
+            metric=self._metric,
+            maximize=self._spec.maximize,
+            checkpoints=tuple(run.checkpoints),
+            folder=self._paths.trial(run.trial),
+            base_dir=self._spec.base_dir,
+            threads=self._placement.threads,
+            device=run.device,
+        )
+
+    def _device(self) -> str:
+        """The device with the fewest running trials."""
+        used = [run.device for run in self._runs.values()]
+        return min(self._placement.devices, key=used.count)
+
+    # ----------------------------------------------------------------------------------------------------------- events
+
+    def _handle(self, events: Sequence[Event]) -> None:
+        ends = [event for event in events if isinstance(event, EpochEnd) and self._is_current(event)]
+        if ends:
+            self._store.record_epochs(ends, self._metric)
+            for end in ends:
+                self._answer(end)
+        for event in events:
+            if isinstance(event, TrialEnd) and self._is_current(event):
+                self._end(event.trial, event.outcome, event.message, event.cause)
+            elif isinstance(event, WorkerLost) and self._is_current(event):
+                self._end(event.trial, Outcome.KILLED, event.message, event.message)
+
+    def _is_current(self, event: Event) -> bool:
+        """One accepted result a trial and attempt: what an attempt says that is not the latest does not count."""
+        run = self._runs.get(event.trial)
+        return run is not None and run.attempt == event.attempt
+
+    def _answer(self, end: EpochEnd) -> None:
+        run = self._runs[end.trial]
+        run.epoch = end.epoch
+        run.seconds += end.seconds
+        if end.checkpoint is not None:
+            kept = [item for item in run.checkpoints if item.epoch != end.epoch]
+            run.checkpoints = sorted([*kept, end.checkpoint], key=lambda item: -item.epoch)
+        value = end.metrics[self._metric]
+        decision = self._controller.report(end.trial, end.epoch, value)
+        if decision is Decision.CONTINUE and self._interrupts.count:
+            decision = Decision.PAUSE
+        self._executor.reply(end.trial, decision)
+        self._reporter.show(
+            EpochEnded(
+                trial=end.trial,
+                epoch=end.epoch,
+                last_epoch=run.last_epoch,
+                value=value,
+                seconds=end.seconds,
+                metrics=end.metrics,
+            )
+        )
+
+    def _end(self, trial: int, outcome: Outcome, message: str, cause: str) -> None:
+        run = self._runs.pop(trial)
+        if outcome is Outcome.ABORTED and not self._is_over_time():
+            outcome = Outcome.PAUSED
+        if outcome is Outcome.KILLED and self._is_aborting:
+            outcome = Outcome.ABORTED  # it was killed because it did not hear the abort
+        self._store.end_attempt(
+            trial, run.attempt, outcome, seconds=self._clock() - run.started_at, message=message, cause=cause
+        )
+        if outcome in FAULTS:
+            self._fault(run, FAULTS[outcome], message, cause)
+            return
+        self._alike = ("", 0)
+        if outcome is Outcome.PAUSED:
+            self._pause(run)
+            return
+        self._conclude(run, outcome, message)
+        if outcome is Outcome.OOM:
+            self._executor.renew()
+
+    def _conclude(self, run: OpenRun, outcome: Outcome, message: str) -> None:
+        if outcome in PRUNED:
+            self._finish(run, TrialState.PRUNED, PRUNED[outcome], message)
+        else:
+            self._finish(run, TrialState.COMPLETE, COMPLETE[outcome])
+
+    def _pause(self, run: OpenRun) -> None:
+        self._store.pause(run.trial, "interrupted")
+        self._show_finished(run, TrialState.PAUSED, None, "interrupted", "", is_best=False)
+
+    def _fault(self, run: OpenRun, reason: str, message: str, cause: str) -> None:
+        """Try again from the checkpoint, at most twice; give the search up when trials keep failing alike."""
+        run.n_faults += 1
+        if run.n_faults <= MAX_RETRIES:
+            self._note(f"trial {run.trial}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
+            self._pending.insert(0, run)
+            return
+        self._finish(run, TrialState.FAILED, reason, message)
+        count = self._alike[1] + 1 if self._alike[0] == cause else 1
+        self._alike = (cause, count)
+        if count >= MAX_ALIKE:
+            raise SearchFailedError(
+                f"{count} trials in a row failed alike: {message}\n"
+                f"see `tuner logs {run.trial} --study {self._spec.study}`; after mending it the same command goes on"
+            )
+
+    def _finish(self, run: OpenRun, state: TrialState, reason: str, message: str = "") -> None:
+        best_epoch, _ = self._controller.best_epoch(run.trial)
+        value = self._controller.finish(run.trial, state)
+        self._store.finish(
+            run.trial,
+            state,
+            value=value,
+            best_epoch=best_epoch if state is TrialState.COMPLETE else 0,
+            reason=reason,
+            message=message,
+        )
+        is_best = self._retention.finished(run.trial, value, best_epoch)
+        self._show_finished(run, state, value, reason, message, is_best=is_best)
+
+    def _show_finished(
+        self, run: OpenRun, state: TrialState, value: float | None, reason: str, message: str, *, is_best: bool
+    ) -> None:
+        self._reporter.show(
+            TrialFinished(
+                trial=run.trial,
+                state=state,
+                value=value,
+                epochs=run.epoch,
+                seconds=run.seconds,
+                reason=reason,
+                message=message,
+                is_best=is_best,
+                params=run.params,
+            )
+        )
+
+    def _note(self, message: str) -> None:
+        self._reporter.show(Note(message=message))

@@ -1,0 +1,89 @@
+"""What a search tells whoever watches it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tuner.control.controller import TrialState
+from tuner.space.parameters import Params
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudyStarted:
+    """The search begins, or goes on."""
+
+    study: str
+    metric: str
+    maximize: bool
+    n_trials: int | None
+    timeout_s: float | None
+    n_finished: int
+    seconds_before: float
+    workers: int
+    threads: int
+    devices: tuple[str, ...]
+    storage: str
+    best_trial: int | None
+    best_value: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialStarted:
+    """A worker was given a trial."""
+
+    trial: int
+    attempt: int
+    params: Params
+    last_epoch: int
+    first_epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EpochEnded:
+    """An epoch is recorded."""
+
+    trial: int
+    epoch: int
+    last_epoch: int
+    value: float
+    seconds: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialFinished:
+    """A trial is over, or paused."""
+
+    trial: int
+    state: TrialState
+    value: float | None
+    epochs: int
+    seconds: float
+    reason: str
+    message: str
+    is_best: bool
+    params: Params
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """Something a person should know."""
+
+    message: str
+
+
+Progress = StudyStarted | TrialStarted | EpochEnded | TrialFinished | Note
+
+
+class Reporter(Protocol):
+    """Shows progress; never asked for anything, so that it cannot hold a search up."""
+
+    def show(self, progress: Progress) -> None: ...
+
+
+class SilentReporter:
+    """Shows nothing."""
+
+    def show(self, progress: Progress) -> None:
+        """Drop it."""

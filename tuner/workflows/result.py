@@ -1,0 +1,28 @@
+"""How a session of a search ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from tuner.paths import StudyPaths
+from tuner.workflows.status import Status
+
+
+class Ended(StrEnum):
+    """Why a search stopped."""
+
+    BUDGET = "budget"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """How a session ended, and where the study stands."""
+
+    status: Status
+    ended: Ended
+    signal: int | None
+    storage: str
+    paths: StudyPaths

@@ -1,0 +1,57 @@
+"""Which checkpoints stay on disk: those of unfinished trials, and the best epoch of the best few finished ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from tuner.study.store import StudyStore
+from tuner.training.checkpoint_files import retain
+
+N_KEPT = 5
+"""Finished trials whose weights are kept."""
+
+
+class Retention:
+    """Follows the finished trials of a study and deletes the weights that are not needed any more."""
+
+    def __init__(self, store: StudyStore, folder_of: Callable[[int], Path], *, maximize: bool) -> None:
+        self._store = store
+        self._folder_of = folder_of
+        self._sign = -1.0 if maximize else 1.0
+        self._kept: list[tuple[float, int]] = []
+
+    def restore(self, finished: dict[int, tuple[float, int]]) -> None:
+        """Take the complete trials of earlier sessions in.
+
+        {trial: (value, best epoch)}; sweep what a death left behind.
+        """
+        for trial, (value, best_epoch) in sorted(finished.items()):
+            self.finished(trial, value, best_epoch)
+
+    @property
+    def best(self) -> tuple[int | None, float | None]:
+        """Number and value of the best complete trial; the first of equal ones."""
+        if not self._kept:
+            return None, None
+        signed, trial = self._kept[0]
+        return trial, self._sign * signed
+
+    def finished(self, trial: int, value: float | None, best_epoch: int) -> bool:
+        """A trial is over; `value` None when it is not complete. True when it is the best of all."""
+        if value is None:
+            self._keep(trial, None)
+            return False
+        self._kept.append((self._sign * value, trial))
+        self._kept.sort()
+        self._keep(trial, best_epoch)
+        for _, dropped in self._kept[N_KEPT:]:
+            self._keep(dropped, None)
+        del self._kept[N_KEPT:]
+        return self._kept[0][1] == trial
+
+    def _keep(self, trial: int, epoch: int | None) -> None:
+        epochs = () if epoch is None else (epoch,)
+        self._store.keep_checkpoints(trial, epochs)
+        # The rows first: a file that no row names is garbage, a row without its file would be a lie.
+        retain(self._folder_of(trial), epochs)

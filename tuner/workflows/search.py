@@ -1,0 +1,42 @@
+"""Run a search, or go on with one: the space file's study, to the end of its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuner.config.spec import find_file, load
+from tuner.execution.processes import ProcessExecutor
+from tuner.execution.protocol import Executor
+from tuner.paths import DEFAULT_STORAGE, StudyPaths
+from tuner.workflows.progress import Reporter, SilentReporter
+from tuner.workflows.result import SearchResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchRequest:
+    """What a person asked for. `overrides` are config paths with values (`search.trials`), `sets` texts of --set."""
+
+    space: str
+    storage: str = DEFAULT_STORAGE
+    sets: Sequence[str] = ()
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+
+
+def search(request: SearchRequest, reporter: Reporter | None = None, executor: Executor | None = None) -> SearchResult:
+    """Search until the budget is spent, or until interrupted; the same request goes on where it stopped.
+
+    Raises ConfigError, DataError, ChangedError, OwnedError, StorageError, SearchFailedError. Nothing is created
+    before the space file is valid and the data is readable.
+    """
+    spec = load(find_file(request.space), sets=request.sets, overrides=request.overrides)
+    paths = StudyPaths.of(request.storage, spec.study)
+    executor = executor or ProcessExecutor()
+    executor.start()
+    try:
+        from tuner.workflows.session import Session
+
+        return Session(request.storage, spec, paths, executor, reporter or SilentReporter()).run()
+    finally:
+        executor.close()

@@ -1,0 +1,270 @@
+"""One session of a study: agree with what is stored, then drive it to the end of its budget.
+
+Apart from `search` because it imports Optuna: by the time it is loaded, the workers are loading torch.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+
+from tuner.config.code import fingerprints
+from tuner.config.schema import GridSampler
+from tuner.config.spec import Spec
+from tuner.control.controller import Controller, TrialState
+from tuner.data.info import DataInfo
+from tuner.errors import ChangedError, NotFoundError
+from tuner.execution.protocol import Executor, Machine, PrepareRequest
+from tuner.paths import StudyPaths
+from tuner.study.advisor import OptunaAdvisor
+from tuner.study.ownership import StudyLock
+from tuner.study.queries import StudyReader
+from tuner.study.store import StoredTrial, StudyHeader, StudyStore
+from tuner.workflows.driver import Driver, Placement
+from tuner.workflows.interrupts import Interrupts
+from tuner.workflows.progress import Note, Reporter, StudyStarted
+from tuner.workflows.result import Ended, SearchResult
+from tuner.workflows.retention import Retention
+from tuner.workflows.status import status_of
+
+DEFAULT_TRIALS = 50
+VERSIONS = ("tuner", "torch", "torchvision", "optuna", "scikit-learn", "numpy")
+
+
+@dataclass(slots=True)
+class Session:
+    """What a session works with."""
+
+    storage: str
+    spec: Spec
+    paths: StudyPaths
+    executor: Executor
+    reporter: Reporter
+
+    def run(self) -> SearchResult:
+        self._refuse_early()
+        with StudyLock(self.paths.lock, self.spec.study):
+            placement, info = self._prepare()
+            store = StudyStore.open(self.storage, self.spec.study)
+            try:
+                self._agree(store, info)
+                store.begin_session()
+                ended, interrupts = self._drive(store, placement)
+                store.end_session()
+            finally:
+                store.close()
+        return SearchResult(
+            status=status_of(self.storage, self.spec.study),
+            ended=ended,
+            signal=interrupts.first,
+            storage=self.storage,
+            paths=self.paths,
+        )
+
+    def _refuse_early(self) -> None:
+        """A changed space is refused before the data is even looked at."""
+        try:
+            reader = StudyReader.open(self.storage)
+            study = reader.own_study(self.spec.study)
+        except NotFoundError:
+            return
+        _refuse_changes(self.spec, Spec.from_json(reader.header(study)["spec"]))
+
+    def _prepare(self) -> tuple[Placement, DataInfo]:
+        placement = place(self.spec, self.executor.machine(), _n_cores())
+        info = self.executor.prepare(
+            PrepareRequest(
+                config=self.spec.base,
+                metric=self.spec.objective.metric,
+                seed=self.spec.seed,
+                base_dir=self.spec.base_dir,
+                data_dir=self.paths.data,
+                threads=placement.threads,
+            )
+        )
+        return placement, info
+
+    def _agree(self, store: StudyStore, info: DataInfo) -> None:
+        """Create the study, or make sure that the stored one is this one."""
+        code = fingerprints(self.spec.base, self.spec.base_dir)
+        header = store.find()
+        if header is None:
+            self._move_leftovers()
+            store.create(self.spec, info, code, versions())
+            return
+        _refuse_changes(self.spec, header.spec)
+        _refuse_other_data(self.spec, header, info, code)
+        store.replace_spec(self.spec)
+
+    def _move_leftovers(self) -> None:
+        """Trials of a study that is no longer in the database: kept, but out of the way of the new ones."""
+        left = [folder for folder in self.paths.root.iterdir() if folder.name.isdigit()]
+        if not left:
+            return
+        aside = self.paths.root / f"previous-{time.strftime('%Y%m%d-%H%M%S')}"
+        aside.mkdir()
+        for folder in left:
+            folder.rename(aside / folder.name)
+        self.reporter.show(Note(message=f"moved {len(left)} trials of an earlier study of this name to {aside}"))
+
+    def _drive(self, store: StudyStore, placement: Placement) -> tuple[Ended, Interrupts]:
+        spec = self.spec
+        history = store.history()
+        retention = Retention(store, self.paths.trial, maximize=spec.maximize)
+        retention.restore(_complete(history))
+        advisor = OptunaAdvisor(
+            name=spec.study,
+            space=spec.space,
+            search=spec.search,
+            maximize=spec.maximize,
+            seed=spec.seed,
+            max_epochs=spec.max_epochs(),
+            history=history,
+        )
+        n_trials = _n_trials(spec)
+        controller = Controller(
+            advisor=advisor,
+            maximize=spec.maximize,
+            n_trials=n_trials,
+            epochs_of=lambda params: int(params.get("train.epochs", spec.base.train.epochs) or 1),
+            next_trial=len(history),
+        )
+        seconds_before = store.seconds_before()
+        self._show_start(placement, retention, history, seconds_before, n_trials)
+        self.executor.grow(min(placement.workers, _n_useful(history, n_trials, placement.workers)))
+        with Interrupts() as interrupts:
+            driver = Driver(
+                spec=spec,
+                paths=self.paths,
+                store=store,
+                controller=controller,
+                advisor=advisor,
+                executor=self.executor,
+                placement=placement,
+                retention=retention,
+                reporter=self.reporter,
+                interrupts=interrupts,
+                timeout_s=None if spec.search.timeout is None else spec.search.timeout - seconds_before,
+            )
+            ended = driver.run(store.open_trials(f"val/{spec.objective.metric}", history))
+        return ended, interrupts
+
+    def _show_start(
+        self,
+        placement: Placement,
+        retention: Retention,
+        history: Sequence[StoredTrial],
+        seconds_before: float,
+        n_trials: int | None,
+    ) -> None:
+        best_trial, best_value = retention.best
+        self.reporter.show(
+            StudyStarted(
+                study=self.spec.study,
+                metric=f"val/{self.spec.objective.metric}",
+                maximize=self.spec.maximize,
+                n_trials=n_trials,
+                timeout_s=self.spec.search.timeout,
+                n_finished=sum(trial.state.is_finished() for trial in history),
+                seconds_before=seconds_before,
+                workers=placement.workers,
+                threads=placement.threads,
+                devices=placement.devices,
+                storage=self.storage,
+                best_trial=best_trial,
+                best_value=best_value,
+            )
+        )
+        for note in _notes(self.spec):
+            self.reporter.show(Note(message=note))
+
+
+def place(spec: Spec, machine: Machine, n_cores: int) -> Placement:
+    """Workers, threads of each and devices: one worker a GPU, or one a core without a GPU.
+
+    Two workers of one thread train more than one worker of two (README, benchmarks/scaling.py).
+    """
+    asked = spec.base.train.device
+    devices = machine.devices if asked in ("auto", "cuda") and machine.devices else (asked,)
+    if asked == "auto" and not machine.devices:
+        devices = ("cpu",)
+    on_cpu = devices == ("cpu",)
+    workers = spec.search.workers
+    n_workers = workers if isinstance(workers, int) else (n_cores if on_cpu else len(devices))
+    return Placement(workers=n_workers, threads=max(1, n_cores // n_workers), devices=devices)
+
+
+def versions() -> dict[str, str]:
+    """Installed versions of what the numbers of a study depend on."""
+    found = {}
+    for name in VERSIONS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def _n_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _n_trials(spec: Spec) -> int | None:
+    search = spec.search
+    if search.trials is not None or search.timeout is not None or isinstance(search.sampler, GridSampler):
+        return search.trials
+    return DEFAULT_TRIALS
+
+
+def _n_useful(history: Sequence[StoredTrial], n_trials: int | None, workers: int) -> int:
+    """Workers that will have a trial; threads do not depend on it, so that numbers do not either."""
+    if n_trials is None:
+        return workers
+    return max(1, n_trials - sum(trial.state.is_finished() for trial in history))
+
+
+def _complete(history: Sequence[StoredTrial]) -> dict[int, tuple[float, int]]:
+    return {
+        trial.number: (trial.values[0], int(trial.user_attrs.get("best_epoch", 0)))
+        for trial in history
+        if trial.state.name == TrialState.COMPLETE.name and trial.values
+    }
+
+
+def _refuse_changes(spec: Spec, stored: Spec) -> None:
+    differences = stored.differences(spec)
+    if differences:
+        raise ChangedError(
+            f"{spec.file} is not what study {spec.study!r} was started with:\n"
+            + "\n".join(f"  {line}" for line in differences)
+            + "\nundo the change, or start another study with --study NAME"
+        )
+
+
+def _refuse_other_data(spec: Spec, header: StudyHeader, info: DataInfo, code: Mapping[str, str]) -> None:
+    changed = [target for target, digest in code.items() if header.code.get(target, digest) != digest]
+    if changed:
+        raise ChangedError(
+            f"the code of {', '.join(changed)} changed since study {spec.study!r} was started; "
+            "undo the change, or start another study with --study NAME"
+        )
+    if info.fingerprint != header.data.fingerprint:
+        old, new = header.data, info
+        raise ChangedError(
+            f"the data of study {spec.study!r} changed since it was started "
+            f"(rows train/val/test {old.n_train}/{old.n_val}/{old.n_test}, now {new.n_train}/{new.n_val}/{new.n_test}; "
+            f"fingerprint {old.fingerprint[:12]}, now {new.fingerprint[:12]}); "
+            "bring the old data back, or start another study with --study NAME"
+        )
+
+
+def _notes(spec: Spec) -> list[str]:
+    notes = []
+    if isinstance(spec.search.lanes, int) and spec.search.lanes > 1:
+        notes.append(f"search.lanes: {spec.search.lanes} is not available in this version; training one trial a worker")
+    if spec.confirm is not None:
+        notes.append("confirm: is kept with the study, but this version does not re-train the winner")
+    return notes
