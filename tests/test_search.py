@@ -386,7 +386,7 @@ def test_changed_data_is_refused() -> None:
     ("setting", "error", "message"),
     (
         ("model.kind=mpl", ConfigError, r"did you mean 'mlp'\?"),
-        ("data.split.val=149", DataError, "training part"),
+        ("data.split.val=149", DataError, "which leaves none for training"),
         ("loss.kind=mse", ConfigError, "mse is for regression, this is classification"),
     ),
 )
