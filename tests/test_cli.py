@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -257,7 +258,8 @@ def test_sigterm_exits_143_and_a_second_signal_stops_at_once(tmp_path: Path) -> 
     (tmp_path / "slow.py").write_text(
         "import time, torch\n"
         "class Slow(torch.nn.Module):\n"
-        "    def __init__(self, n_outputs):\n        super().__init__()\n        self.layer = torch.nn.LazyLinear(n_outputs)\n"
+        "    def __init__(self, n_outputs):\n        super().__init__()\n"
+        "        self.layer = torch.nn.LazyLinear(n_outputs)\n"
         "    def forward(self, x):\n        time.sleep(0.5)\n        return self.layer(x.flatten(1))\n"
     )
     (tmp_path / "slow.yaml").write_text(
@@ -330,9 +332,8 @@ def _is_alone(leader: int) -> bool:
 
 def _group(leader: int) -> list[str]:
     """Processes of a session other than its leader."""
-    listed = subprocess.run(
-        ["ps", "-o", "pid=,stat=,args=", "-g", str(leader)], capture_output=True, text=True, check=False
-    )
+    command = [shutil.which("ps") or "ps", "-o", "pid=,stat=,args=", "-g", str(leader)]
+    listed = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line.strip() for line in listed.stdout.splitlines()]
     return [line for line in lines if line and int(line.split()[0]) != leader and line.split()[1][0] != "Z"]
 

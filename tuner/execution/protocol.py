@@ -115,7 +115,8 @@ class Executor(Protocol):
     def wait(self, timeout_s: float | None, wake: int | None = None) -> Sequence[Event]:
         """Events since the last call, as soon as there is one.
 
-        Nothing after `timeout_s`, when the descriptor `wake` is readable, and at once when no job is running.
+        Nothing after `timeout_s`, when the descriptor `wake` is readable, when a new worker has only introduced itself,
+        and at once when no job is running.
         """
 
     def reply(self, trial: int, decision: Decision) -> None:

@@ -79,7 +79,8 @@ class Bundle:
                 raise VerificationError(f"{path}: format {plain['format']}, this tuner reads {FORMAT}")
             bundle = cls._from_json(plain)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise VerificationError(f"{path}: changed since it was exported ({error}); export it again") from error
+            problem = str(error).partition("\n")[0]
+            raise VerificationError(f"{path}: changed since it was exported ({problem}); export it again") from error
         for name in {WEIGHTS, *bundle.files}:
             if not (folder / name).is_file() or sha256_of(folder / name) != bundle.files.get(name):
                 raise VerificationError(f"{folder / name}: missing or changed since it was exported; export it again")

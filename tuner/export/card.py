@@ -52,8 +52,8 @@ def render(bundle: Bundle) -> str:
 
 def _summary(bundle: Bundle) -> str:
     return (
-        f"A `{bundle.config.model.kind}` for {bundle.data.task} on `{bundle.data.kind}`, from a hyperparameter search by "
-        f"`{bundle.metric}`: {bundle.value:.6g} at epoch {bundle.epoch}."
+        f"A `{bundle.config.model.kind}` for {bundle.data.task} on `{bundle.data.kind}`, from a hyperparameter search "
+        f"by `{bundle.metric}`: {bundle.value:.6g} at epoch {bundle.epoch}."
     )
 
 

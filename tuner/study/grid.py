@@ -39,7 +39,7 @@ def _spread(low: float, high: float, n_points: int, *, log: bool) -> Iterator[fl
     yield low
     for i in range(1, n_points - 1):
         share = i / (n_points - 1)
-        yield low * (high / low) ** share if log else low + (high - low) * share
+        yield low ** (1 - share) * high**share if log else low + (high - low) * share
     yield high
 
 

@@ -92,24 +92,32 @@ def _rdb_storage(url: str, *, skip_table_creation: bool = False) -> Any:
     import optuna  # 0.4 s, not needed to read
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    is_sqlite = sqlite_file(url) is not None
-    engine_kwargs = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if is_sqlite else {"pool_pre_ping": True}
+    path = sqlite_file(url)
+    engine_kwargs = {"connect_args": {"timeout": BUSY_TIMEOUT_S}} if path else {"pool_pre_ping": True}
     try:
         storage = optuna.storages.RDBStorage(
-            url.replace("{", "{{").replace("}", "}}"),  # Optuna takes the URL for a template
+            _optuna_url(url),
             engine_kwargs=engine_kwargs,
             skip_table_creation=skip_table_creation,  # before it looks whether the schema is its own
         )
     except RuntimeError as error:  # the schema of another Optuna version
         raise StorageError(
-            f"{sqlite_file(url) or shown(url)}: made by another version of Optuna; run "
+            f"{path or shown(url)}: made by another version of Optuna; run "
             f"`optuna storage upgrade --storage {shown(url)}`, or name another database with --storage"
         ) from error
-    if is_sqlite:
+    if path:
         event.listen(storage.engine, "connect", _set_pragmas)
         storage.engine.dispose()  # connections made before the listener
     tables.metadata.create_all(storage.engine)
     return storage
+
+
+def _optuna_url(url: str) -> str:
+    """The URL for RDBStorage, which takes it for a template; SQLAlchemy 2.1 takes `%41` in a file's name for `A`."""
+    parsed = sqlalchemy.engine.make_url(url)
+    path = sqlite_file(url)
+    plain = parsed.set(database=str(path)) if path else parsed
+    return plain.render_as_string(hide_password=False).replace("{", "{{").replace("}", "}}")
 
 
 def _create_whole(path: Path) -> None:
