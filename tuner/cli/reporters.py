@@ -167,14 +167,15 @@ class LiveReporter:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._live = Live(
-            console=console, refresh_per_second=REFRESH_PER_S, transient=True, get_renderable=self._render
-        )
         self._started: StudyStarted | None = None
         self._since = time.monotonic()
         self._running: dict[int, tuple[TrialStarted, EpochEnded | None]] = {}
         self._counts: dict[TrialState, int] = {}
         self._best: tuple[int | None, float | None] = (None, None)
+        # Last: it renders at once, and later from a thread of its own.
+        self._live = Live(
+            console=console, refresh_per_second=REFRESH_PER_S, transient=True, get_renderable=self._render
+        )
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -226,9 +227,10 @@ class LiveReporter:
         return grid
 
     def _table(self) -> Table:
-        table = Table(box=None, pad_edge=False, header_style="dim")
-        for name in ("trial", "epoch", self._started.metric if self._started else "value", "params"):
-            table.add_column(name, no_wrap=True, overflow="ellipsis")
+        table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
+        for name in ("trial", "epoch", self._started.metric if self._started else "value"):
+            table.add_column(name, no_wrap=True, min_width=max(7, len(name)))
+        table.add_column("params", no_wrap=True, overflow="ellipsis", ratio=1)  # what is left of the line
         for trial, (started, epoch) in sorted(self._running.items())[:MAX_SHOWN_RUNNING]:
             done = epoch.epoch if epoch else started.first_epoch - 1
             params = " ".join(f"{name}={scalar(value)}" for name, value in started.params.items())
