@@ -215,11 +215,11 @@ def test_a_loaded_classifier_scores_on_raw_inputs_what_training_recorded(digits:
     model = tuner.load(digits.export.path)
     raw = images[rows].astype(np.uint8)[:, None]
     predicted = model.predict(raw)
-    assert accuracy_score(labels[rows].astype(str), predicted) == digits.export.bundle.value
+    assert accuracy_score(labels[rows], predicted) == digits.export.bundle.value
     probabilities = model.predict_proba(raw)
     assert probabilities.shape == (len(rows), 10)
     assert np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-6)
-    assert np.array_equal(np.array(model.labels)[probabilities.argmax(axis=1)], predicted)
+    assert np.array_equal(np.array(model.labels, dtype=int)[probabilities.argmax(axis=1)], predicted)
     assert not model.module.training
 
 
@@ -315,7 +315,7 @@ def test_the_users_code_is_not_run_unless_it_is_allowed(own: Finished, tmp_path:
     with pytest.raises(UsageError) as caught:
         tuner.load(folder)
     assert str(caught.value) == (
-        f"{folder}: this model needs code to be run (mine.py:points, mine.py:Net); "
+        f"{folder}: this model needs code to be run (data/mine.py:points, model/mine.py:Net); "
         "if you trust it, load it with tuner.load(path, allow_code=True)"
     )
 
@@ -328,16 +328,16 @@ def test_the_copied_code_is_used_when_the_original_is_gone(own: Finished, tmp_pa
         model = tuner.load(folder, allow_code=True)
     finally:
         (own.folder / "code away").rename(original)
-    assert Path(sys.modules[type(model.module).__module__].__file__ or "") == folder / "code" / "mine.py"
+    assert Path(sys.modules[type(model.module).__module__].__file__ or "") == folder / "code" / "model" / "mine.py"
     x = torch.randn(80, 2, generator=torch.Generator().manual_seed(0))
-    hits = model.predict(x.numpy()) == (x[:, 0] > x[:, 1]).long().numpy().astype(str)
+    hits = model.predict(x.numpy()) == (x[:, 0] > x[:, 1]).long().numpy()
     assert hits.mean() > 0.6
 
 
 def test_changed_code_is_refused_before_it_is_imported(own: Finished, tmp_path: Path) -> None:
     folder = own.copy_to(tmp_path / "copy")
     proof = tmp_path / "proof"
-    (folder / "code" / "mine.py").write_text(f"open({str(proof)!r}, 'w').close()\n{MINE}")
+    (folder / "code" / "model" / "mine.py").write_text(f"open({str(proof)!r}, 'w').close()\n{MINE}")
     with pytest.raises(VerificationError, match=r"mine\.py: missing or changed"):
         tuner.load(folder, allow_code=True)
     assert not proof.exists()
@@ -345,9 +345,11 @@ def test_changed_code_is_refused_before_it_is_imported(own: Finished, tmp_path: 
 
 def test_code_is_copied_under_its_name_alone_wherever_it_came_from(own: Finished) -> None:
     bundle = own.export.bundle
-    assert [path.relative_to(own.export.path).as_posix() for path in own.export.path.rglob("*.py")] == ["code/mine.py"]
-    assert bundle.config.model.model_dump()["target"] == "mine.py:Net"
-    assert bundle.code == dict.fromkeys(("mine.py:points", "mine.py:Net"), sha256_of(own.folder / "code" / "mine.py"))
+    copies = sorted(path.relative_to(own.export.path).as_posix() for path in own.export.path.rglob("*.py"))
+    assert copies == ["code/data/mine.py", "code/model/mine.py"]
+    assert bundle.config.model.model_dump()["target"] == "model/mine.py:Net"
+    targets = ("data/mine.py:points", "model/mine.py:Net")
+    assert bundle.code == dict.fromkeys(targets, sha256_of(own.folder / "code" / "mine.py"))
 
 
 # --------------------------------------------------------------------------------------------------- replacing a folder

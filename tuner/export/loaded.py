@@ -44,12 +44,18 @@ class LoadedModel:
         return probabilities
 
     def predict(self, x: Any) -> np.ndarray:
-        """Class names [N] (classification) or predictions [N, targets] (regression)."""
+        """Classes [N] as the source has them, names or whole numbers; for regression predictions [N, targets]."""
         scores = self.predict_proba(x)
         if self.bundle.data.task == "regression":
             return scores
-        names: np.ndarray = np.array(self.labels)[scores.argmax(axis=1)]
-        return names
+        classes: np.ndarray = _classes(self.labels)[scores.argmax(axis=1)]
+        return classes
+
+
+def _classes(labels: tuple[str, ...]) -> np.ndarray:
+    """Labels as the source has them: whole numbers where all of them are, as scikit-learn's `classes_`."""
+    is_integer = all(label.removeprefix("-").isdecimal() for label in labels)
+    return np.array([int(label) for label in labels] if is_integer else labels)
 
 
 def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:

@@ -164,9 +164,10 @@ def _with_code(config: TrialConfig, base_dir: Path, folder: Path) -> TrialConfig
         section = getattr(config, name)
         path = target_file(section.target, base_dir) if isinstance(section, (PythonData, PythonModel)) else None
         if path is not None:
-            (folder / CODE).mkdir(exist_ok=True)
-            shutil.copyfile(path, folder / CODE / path.name)
-            target = f"{path.name}:{section.target.rpartition(':')[2]}"
+            copy = folder / CODE / name / path.name  # a folder a section: both may have a file of this name
+            copy.parent.mkdir(parents=True)
+            shutil.copyfile(path, copy)
+            target = f"{name}/{path.name}:{section.target.rpartition(':')[2]}"
             sections[name] = section.model_copy(update={"target": target})
     return config.model_copy(update=sections)
 
