@@ -1,4 +1,7 @@
-"""The user's own code that a config names: which files, and their checksums, so that a change is noticed before a resume."""
+"""The user's own code that a config names.
+
+Which files, and their checksums, so that a change is noticed before a resume.
+"""
 
 from __future__ import annotations
 

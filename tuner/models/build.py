@@ -1,7 +1,5 @@
 """From a model's config section to a Module."""
 
-# ruff: noqa: N803 - capital suffixes tell shapes
-
 from __future__ import annotations
 
 from collections.abc import Callable

@@ -3,8 +3,6 @@
 Shapes: B batch, K classes, O outputs, T target columns. Classes are int64 y_B, regression targets float32 y_BT.
 """
 
-# ruff: noqa: N803, N806 - capital suffixes tell shapes
-
 from __future__ import annotations
 
 from collections.abc import Callable

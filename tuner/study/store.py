@@ -331,6 +331,8 @@ class StudyStore:
                 here,
                 {"file": saved.file, "sha256": saved.sha256, "size_bytes": saved.size_bytes},
             )
+        if end.kept:
+            self._forget_checkpoints(connection, end.trial, end.kept)
         value = end.metrics[metric]
         if math.isfinite(value):
             self._record_intermediate(connection, end.trial, end.epoch, value)
@@ -400,13 +402,14 @@ class StudyStore:
 
     def keep_checkpoints(self, trial: int, epochs: Iterable[int]) -> None:
         """Forget every checkpoint of a trial but those of `epochs`."""
-        table = tables.checkpoints
         with self._transaction() as connection:
-            connection.execute(
-                delete(table).where(
-                    table.c.uid == self._uid, table.c.trial == trial, table.c.epoch.not_in(tuple(epochs))
-                )
-            )
+            self._forget_checkpoints(connection, trial, tuple(epochs))
+
+    def _forget_checkpoints(self, connection: Connection, trial: int, kept: tuple[int, ...]) -> None:
+        table = tables.checkpoints
+        connection.execute(
+            delete(table).where(table.c.uid == self._uid, table.c.trial == trial, table.c.epoch.not_in(kept))
+        )
 
     def end_session(self) -> None:
         with self._transaction() as connection:

@@ -51,6 +51,8 @@ class EpochEnd:
     """`<split>/<metric>`: value; nan and inf are possible."""
     seconds: float
     checkpoint: Checkpoint | None
+    kept: tuple[int, ...] = ()
+    """Epochs whose checkpoints are on disk now; empty when there is no new one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -155,6 +155,7 @@ def _run_epoch(run: Run, should_abort: Callable[[], bool]) -> EpochEnd:
     value = metrics[run.job.metric]
     is_finite = all(map(math.isfinite, (train_loss, metrics["val/loss"], value)))
     saved = None
+    kept: set[int] = set()
     run.epoch = epoch
     if is_finite:
         if run.plateau:
@@ -163,7 +164,8 @@ def _run_epoch(run: Run, should_abort: Callable[[], bool]) -> EpochEnd:
         run.best.update(epoch, value)
         saved = checkpoints.save(run.job.folder, epoch, run.state())
         # What the driver has not acknowledged does not count: the file before it, and the best before it, must stay.
-        retain(run.job.folder, {epoch, epoch - 1, run.best.epoch, previous_best})
+        kept = {epoch, epoch - 1, run.best.epoch, previous_best}
+        retain(run.job.folder, kept)
     else:
         metrics[run.job.metric] = float("nan")  # however good it looks, a diverged epoch has no value
     return EpochEnd(
@@ -173,6 +175,7 @@ def _run_epoch(run: Run, should_abort: Callable[[], bool]) -> EpochEnd:
         metrics=metrics,
         seconds=time.perf_counter() - started,
         checkpoint=saved,
+        kept=tuple(sorted(kept)),
     )
 
 

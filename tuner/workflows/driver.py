@@ -275,8 +275,8 @@ class Driver:
         run.epoch = end.epoch
         run.seconds += end.seconds
         if end.checkpoint is not None:
-            kept = [item for item in run.checkpoints if item.epoch != end.epoch]
-            run.checkpoints = sorted([*kept, end.checkpoint], key=lambda item: -item.epoch)
+            older = [item for item in run.checkpoints if item.epoch in end.kept and item.epoch != end.epoch]
+            run.checkpoints = sorted([*older, end.checkpoint], key=lambda item: -item.epoch)
         value = end.metrics[self._metric]
         decision = self._controller.report(end.trial, end.epoch, value)
         if decision is Decision.CONTINUE and self._interrupts.count:
