@@ -37,7 +37,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.installed-dev
-	@for file in $(sort $(wildcard benchmarks/*.py)); do \
+	@for file in $(sort $(wildcard benchmarks/[!_]*.py)); do \
 		echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; \
 	done
 

@@ -1,7 +1,4 @@
-"""The user's own code that a config names.
-
-Which files, and their checksums, so that a change is noticed before a resume.
-"""
+"""Which files of the user's own a config names, and their checksums: a change is noticed before a resume."""
 
 from __future__ import annotations
 
