@@ -195,7 +195,7 @@ def test_the_card_shows_the_metrics_the_params_and_how_to_load_it(digits: Finish
     assert f"| accuracy | {val:.4f} | {test:.4f} |" in text
     assert f"| `optimizer.lr` | {bundle.params['optimizer.lr']} |" in text
     assert f'model = tuner.load("digits-{bundle.trial}")' in text
-    assert "the test part was opened once, for this card." in text
+    assert "the test part had no say in the choice." in text
 
 
 def test_the_card_of_a_study_without_a_test_part_does_not_speak_of_one(digits: Finished) -> None:
@@ -203,7 +203,7 @@ def test_the_card_of_a_study_without_a_test_part_does_not_speak_of_one(digits: F
     text = card.render(replace(bundle, data=replace(bundle.data, n_test=0), metrics={"val/accuracy": 0.5}))
     assert "| accuracy | 0.5000 |  |" in text
     assert "there is no test part." in text
-    assert "opened" not in text
+    assert "no say" not in text
 
 
 # --------------------------------------------------------------------------------------------------------- what is read

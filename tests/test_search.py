@@ -181,8 +181,10 @@ def test_interrupted_after_every_epoch_the_search_gives_the_same_trials(unbroken
     assert without_time(trials()) == unbroken
 
 
-@pytest.mark.parametrize("count", (1, 2, 4))
-@pytest.mark.parametrize("point", faults.POINTS)
+KILLS = (("study_created", 1), *((point, count) for point in faults.POINTS[1:] for count in (1, 2, 4)))
+
+
+@pytest.mark.parametrize(("point", "count"), KILLS)
 def test_killed_at_any_point_the_same_command_finishes_the_same_study(
     point: str, count: int, unbroken: list[dict[str, Any]]
 ) -> None:
@@ -366,6 +368,72 @@ def test_changed_code_is_refused() -> None:
     Path("net.py").write_text(MODEL + "\n# another version\n")
     with pytest.raises(ChangedError, match=r"the code of net\.py:Net changed since study 'own' was started"):
         run("space.model.options.mode=null", "search.trials=2", space=space)
+
+
+def test_code_that_never_trained_anything_can_be_mended_and_the_same_command_goes_on() -> None:
+    space = _with_model("[crash, fine]")
+    with pytest.raises(SearchFailedError, match="after mending it the same command goes on"):
+        run(space=space)
+    Path("net.py").write_text(MODEL.replace('self.mode == "crash"', "False"))
+    result = run(space=space)
+    assert Counter(row["state"] for row in trials()) == {"failed": 3, "complete": 5}
+    assert result.status.best is not None
+
+
+def test_a_trial_that_was_enqueued_through_optuna_is_ended_and_the_search_goes_on() -> None:
+    run("search.trials=2")
+    optuna.load_study(study_name="small", storage=STORAGE).enqueue_trial({"optimizer.lr": 0.01})
+    run("search.trials=4")
+    assert [(row["number"], row["state"]) for row in trials() if row["state"] == "failed"] == [(2, "failed")]
+    assert len(trials()) == 4
+
+
+def test_a_file_without_space_is_one_training_run() -> None:
+    text = SPACE[: SPACE.index("space:")] + "search: {workers: 1}\n"
+    Path("one.yaml").write_text(text.replace("study: small", "study: one"))
+    result = run(space="one.yaml")
+    assert [(row["state"], row["params"]) for row in trials()] == [("complete", {})]
+    assert result.status.best is not None
+
+
+def test_params_that_do_not_go_together_are_pruned_and_the_search_goes_on() -> None:
+    text = SPACE.replace(
+        "{low: 0.0, high: 0.9, when: {optimizer.kind: sgd}}", "{choices: [0.0, 0.9], when: {optimizer.kind: sgd}}"
+    )
+    text = text.replace(
+        "space:\n", "space:\n  optimizer.nesterov: {choices: [true, false], when: {optimizer.kind: sgd}}\n"
+    )
+    Path("small.yaml").write_text(text)
+    alone = [f"space.{name}=null" for name in ("optimizer.lr", "model.depth", "model.width")]
+    run("search.sampler=grid", "search.pruner=none", "train.epochs=1", *alone)
+    outcomes = {
+        (row["params"].get("optimizer.nesterov"), row["params"].get("optimizer.momentum")): (
+            row["state"],
+            row["reason"],
+        )
+        for row in trials()
+    }
+    assert outcomes.pop((True, 0.0)) == ("pruned", "infeasible")
+    assert len(outcomes) == 4
+    assert set(outcomes.values()) == {("complete", "")}
+
+
+def test_weights_of_pruned_trials_are_swept_after_a_kill() -> None:
+    assert _in_child("told:kill@2") == -signal.SIGKILL
+    run()
+    finished = {row["number"] for row in trials() if row["state"] != "complete"}
+    assert not [path for number in finished for path in Path(f"runs/small/{number}").glob("epoch-*.pt")]
+
+
+def test_two_databases_in_one_folder_keep_their_trials_apart() -> None:
+    for name in ("a", "b"):
+        search(
+            SearchRequest(space="small.yaml", storage=f"sqlite:///{name}.db", sets=["search.trials=1"]),
+            Recorder(),
+            InlineExecutor(),
+        )
+    assert Path("a-runs/small/0/log.txt").is_file()
+    assert Path("b-runs/small/0/log.txt").is_file()
 
 
 def test_changed_data_is_refused() -> None:

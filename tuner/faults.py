@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 POINTS = (
+    "study_created",
     "after_ask",
     "job_sent",
     "checkpoint_written",

@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from tuner.errors import UsageError
 
@@ -24,8 +23,7 @@ def sqlite_file(url: str) -> Path | None:
 
     Raises UsageError for one in memory, which nothing could be resumed from.
     """
-    parts = urlsplit(url)
-    if not parts.scheme.startswith("sqlite"):
+    if url.partition(":")[0] not in ("sqlite", "sqlite+pysqlite"):
         return None
     file = url.partition(":///")[2].partition("?")[0]
     if file in ("", ":memory:"):
@@ -41,9 +39,12 @@ class StudyPaths:
 
     @classmethod
     def of(cls, storage_url: str, study: str) -> StudyPaths:
+        """The folders beside the database; one that is not called studies.db has its own `<name>-runs`."""
         database = sqlite_file(storage_url)
-        folder = database.resolve().parent if database else Path.cwd()
-        return cls(root=folder / "runs" / study)
+        if database is None:
+            return cls(root=Path.cwd() / "runs" / study)
+        name = "runs" if database.stem == "studies" else f"{database.stem}-runs"
+        return cls(root=database.resolve().parent / name / study)
 
     @property
     def lock(self) -> Path:

@@ -44,8 +44,9 @@ def load_target(target: str, base_dir: Path) -> Any:
 
 
 def _import_file(path: Path) -> Any:
-    # One module a file and process, under a name that pickles the same in DataLoader workers.
-    name = f"tuner_user_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    # One module a process, file and content; its name pickles the same in DataLoader workers.
+    content = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()
+    name = f"tuner_user_{path.stem}_{content[:8]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

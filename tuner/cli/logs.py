@@ -11,8 +11,13 @@ from tuner.cli import options
 @click.argument("trial", type=int)
 @options.study
 @options.storage
-def command(trial: int, study: str | None, storage: str) -> None:
+@options.as_json
+def command(trial: int, study: str | None, storage: str, as_json: bool) -> None:
     """Print the log of one trial: its attempts, epochs, warnings, and what its code printed."""
     from tuner.workflows.status import log_of
 
-    click.echo(log_of(storage, study, trial), nl=False)
+    log = log_of(storage, study, trial)
+    if as_json:
+        options.print_json({"trial": trial, "log": log.splitlines()})
+    else:
+        click.echo(log, nl=False)

@@ -6,15 +6,15 @@ A command's module is imported when the command is used: `tuner --help` loads ne
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
 from importlib import import_module, metadata
+from types import FrameType
 from typing import Any
 
 import click
 
-from tuner.errors import TunerError, UsageError
+from tuner.errors import StorageError, TunerError, UsageError
 
 COMMANDS: dict[str, str] = {
     "search": "Run a search, or go on with one.",
@@ -49,6 +49,17 @@ class LazyGroup(click.Group):
             formatter.write_dl(list(COMMANDS.items()))
 
 
+INTERRUPTED = "interrupted; nothing is lost: the same command goes on"
+
+
+class _TerminatedError(BaseException):
+    """SIGTERM came while no search was running."""
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> None:
+    raise _TerminatedError
+
+
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
     if value:
         click.echo(f"tuner {metadata.version('tuner')}")
@@ -68,6 +79,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with the code of CONTRACT: see `tuner.errors`."""
     as_json = "--json" in sys.argv
+    signal.signal(signal.SIGTERM, _terminate)  # until the driver's own handler takes over
     try:
         code = cli.main(standalone_mode=False, prog_name="tuner")
     except TunerError as error:
@@ -82,12 +94,16 @@ def main() -> None:
         else:
             error.show()
         code = error.exit_code
+    except _TerminatedError:
+        click.echo(INTERRUPTED, err=True)
+        code = 128 + signal.SIGTERM
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted; nothing is lost: the same command goes on", err=True)
+        click.echo(INTERRUPTED, err=True)
         code = 128 + signal.SIGINT
-    except BrokenPipeError:  # the reader of our output has gone, `tuner trials | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+    except OSError as error:  # the process edge: a full disk, a folder that cannot be written
+        storage_error = StorageError(f"{error.filename or 'disk'}: {error.strerror or error}")
+        _show(storage_error, as_json=as_json)
+        code = storage_error.exit_code
     sys.exit(code if isinstance(code, int) else 0)
 
 

@@ -47,11 +47,13 @@ def choose(*, as_json: bool) -> Iterator[SearchReporter]:
         yield LineReporter()
 
 
-def exit_code(result: SearchResult) -> int:
-    """0, or 128 + signal when interrupted; raises NoTrialError when no trial is complete."""
+def exit_code(result: SearchResult, *, as_json: bool) -> int:
+    """0, or 128 + signal when interrupted; NoTrialError, under JSON its code alone, when no trial is complete."""
     if result.ended is Ended.INTERRUPTED and result.signal is not None:
         return 128 + result.signal
     if result.status.best is None:
+        if as_json:  # the last line is the status
+            return NoTrialError.exit_code
         name = result.status.study.name
         raise NoTrialError(f"no trial of study {name!r} completed; see `tuner trials --study {name}`")
     return 0

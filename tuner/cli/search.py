@@ -36,11 +36,12 @@ def command(space: str, sets: tuple[str, ...], storage: str, as_json: bool, **gi
     from tuner.cli import reporters
     from tuner.workflows.search import SearchRequest, search
 
-    request = SearchRequest(space=space, storage=storage, sets=(*sets, *_as_sets(given)), overrides={})
+    names = {PATHS[name]: given.pop(name) for name in ("study", "device") if given.get(name) is not None}
+    request = SearchRequest(space=space, storage=storage, sets=(*sets, *_as_sets(given)), overrides=names)
     with reporters.choose(as_json=as_json) as reporter:
         result = search(request, reporter)
         reporter.done(result)
-    return reporters.exit_code(result)
+    return reporters.exit_code(result, as_json=as_json)
 
 
 PATHS = {
@@ -52,7 +53,7 @@ PATHS = {
     "seed": "seed",
     "study": "study",
 }
-"""The option `--x V` is short for `--set PATH=V`, so that it is checked in the same way."""
+"""The option `--x V` is short for `--set PATH=V`, so that it is checked in the same way; names stay text."""
 
 
 def _as_sets(given: dict[str, Any]) -> list[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 
 from tuner.config.schema import PythonData, PythonModel, TrialConfig
+from tuner.config.spec import Spec
 from tuner.registry import target_file
+from tuner.space.parameters import Choices
 
 
 def targets_of(config: TrialConfig) -> tuple[str, ...]:
@@ -30,10 +33,21 @@ def source_of(target: str, base_dir: Path) -> Path | None:
     return Path(spec.origin) if spec and spec.origin else None
 
 
-def fingerprints(config: TrialConfig, base_dir: Path) -> dict[str, str]:
+def reachable_targets(spec: Spec) -> tuple[str, ...]:
+    """The python targets of every trial that a space file can lead to."""
+    found = [*targets_of(spec.base)]
+    named = (spec.document.get("model") or {}).get("target")
+    found += [named] if isinstance(named, str) else []
+    for parameter in spec.space.parameters:
+        if parameter.name == "model.target" and isinstance(parameter.domain, Choices):
+            found += [str(value) for value in parameter.domain.values]
+    return tuple(dict.fromkeys(found))
+
+
+def fingerprints(targets: Sequence[str], base_dir: Path) -> dict[str, str]:
     """SHA-256 of the file of every python target; ConfigError when a named file is not there."""
     found = {}
-    for target in targets_of(config):
+    for target in targets:
         path = source_of(target, base_dir)
         if path is not None:
             found[target] = hashlib.sha256(path.read_bytes()).hexdigest()

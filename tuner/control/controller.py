@@ -61,6 +61,7 @@ class Curve:
     last_epoch: int
     best: BestEpoch
     epoch: int = 0
+    values: dict[int, float] = field(default_factory=dict)
     is_stopped: bool = False
     """A trial that was told to stop, and comes back because its worker died before it did, is told the same again."""
 
@@ -96,22 +97,37 @@ class Controller:
         """Take an unfinished trial of an earlier session up again; `values` are its objective after epochs 1, 2, ..."""
         curve = Curve(last_epoch=self.epochs_of(params), best=BestEpoch(maximize=self.maximize))
         for epoch, value in enumerate(values, start=1):
-            curve.best.update(epoch, value)
-        curve.epoch = len(values)
+            self._add(curve, epoch, value)
         curve.is_stopped = not all(map(math.isfinite, values))
         self._open[trial] = curve
         return Job(trial=trial, params=params, first_epoch=curve.epoch + 1, last_epoch=curve.last_epoch)
 
     def report(self, trial: int, epoch: int, value: float) -> Decision:
-        """Decide after an epoch. nan and inf stop the trial; an epoch reported again changes nothing."""
+        """Decide after an epoch. nan and inf stop the trial.
+
+        An epoch that is trained again, since its checkpoint was lost, has the same value on a CPU and changes nothing.
+        On other hardware the new value counts, since the kept weights are those that gave it.
+        """
         curve = self._open[trial]
         if not math.isfinite(value):
             curve.is_stopped = True
         elif epoch > curve.epoch:
-            curve.epoch = epoch
-            curve.best.update(epoch, value)
+            self._add(curve, epoch, value)
             self.advisor.report(trial, epoch, value)
+        elif curve.values.get(epoch) != value:
+            self._correct(curve, epoch, value)
         return self.judge(trial)
+
+    def _add(self, curve: Curve, epoch: int, value: float) -> None:
+        curve.epoch = epoch
+        curve.values[epoch] = value
+        curve.best.update(epoch, value)
+
+    def _correct(self, curve: Curve, epoch: int, value: float) -> None:
+        values = {**curve.values, epoch: value}
+        curve.best = BestEpoch(maximize=self.maximize)
+        for known in sorted(values):
+            self._add(curve, known, values[known])
 
     def judge(self, trial: int) -> Decision:
         """The decision that stands after the last reported epoch; the last epoch of all is never cut short."""

@@ -78,7 +78,6 @@ class Command(Enum):
     """Messages that carry nothing."""
 
     ABORT = auto()
-    EXIT = auto()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
-from tuner.errors import TunerError
+from tuner.errors import DataError, StorageError, TunerError
 from tuner.execution.protocol import Command, EvaluateRequest, PrepareRequest, Refused
 from tuner.execution.runner import Runner
 from tuner.training.events import Decision, TrialEnd
@@ -62,7 +62,8 @@ def worker_main(connection: Connection) -> None:
     inbox = Inbox(connection)
     runner = Runner(inbox.should_abort)
     connection.send(runner.machine())
-    while (message := inbox.get()) is not Command.EXIT:
+    while True:  # until the driver is gone: see Inbox
+        message = inbox.get()
         if isinstance(message, TrainJob):
             with _output_to_log(message):
                 _train(connection, inbox, runner, message)
@@ -77,6 +78,10 @@ def _answer(connection: Connection, handle: Any, request: Any) -> None:
         connection.send(handle(request))
     except TunerError as error:
         connection.send(Refused(error=error))
+    except OSError as error:
+        connection.send(Refused(error=StorageError(f"{error.filename or 'disk'}: {error.strerror or error}")))
+    except Exception as error:  # noqa: BLE001  the process edge: the driver says it, this worker can go on
+        connection.send(Refused(error=DataError(f"{type(error).__name__}: {error}")))
 
 
 def _train(connection: Connection, inbox: Inbox, runner: Runner, job: TrainJob) -> None:

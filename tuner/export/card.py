@@ -61,7 +61,7 @@ def _caution(bundle: Bundle) -> str:
     optimistic = "The validation part chose this model, so its numbers are optimistic"
     if bundle.data.n_test == 0:
         return f"{optimistic}; there is no test part."
-    return f"{optimistic}; the test part was opened once, for this card."
+    return f"{optimistic}; the test part had no say in the choice."
 
 
 def _sizes(bundle: Bundle) -> str:

@@ -47,6 +47,8 @@ class StudyLock:
             ) from error
         except OSError as error:
             raise StorageError(f"{self._path}: cannot be locked: {error.strerror}; use a local disk") from error
+        if not self._path.exists() or os.fstat(descriptor).st_ino != self._path.stat().st_ino:
+            raise OwnedError(f"study {self._study!r}: its folder was replaced just now; run the same command again")
         owner_json = json.dumps({"host": socket.gethostname(), "pid": os.getpid(), "started_at": time.time()})
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, owner_json.encode(), 0)

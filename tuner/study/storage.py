@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -138,11 +139,22 @@ def _create_whole(path: Path) -> None:
         if path.exists() and path.stat().st_size == 0:  # `touch studies.db`
             temporary.replace(path)
         else:
-            with suppress(FileExistsError):  # another search was faster: its database is as good, and may have trials
-                os.link(temporary, path)
+            _appear(temporary, path)
         sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _appear(temporary: Path, path: Path) -> None:
+    """Give a new file its name, unless another process was faster: its database is as good, and may have trials."""
+    try:
+        with suppress(FileExistsError):
+            os.link(temporary, path)
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        if not path.exists():  # a file system without hard links: here two processes could still race
+            temporary.replace(path)
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: object) -> None:
@@ -188,6 +200,10 @@ def storage_errors(url: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StorageError(f"{shown(url)}: {error}") from error
+    except KeyError as error:
+        if "Record does not exist" not in str(error):
+            raise
+        raise StorageError(f"{shown(url)}: the study was deleted while it was used") from error
     except Exception as error:
         cause = error if isinstance(error, sqlalchemy.exc.DBAPIError) else error.__cause__
         if not isinstance(cause, sqlalchemy.exc.DBAPIError):

@@ -30,7 +30,7 @@ from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, 
 from tuner.config.spec import Spec
 from tuner.control.controller import TrialState
 from tuner.data.info import DataInfo
-from tuner.errors import StorageError
+from tuner.errors import OwnedError, StorageError
 from tuner.faults import fault_point
 from tuner.study import tables
 from tuner.study.storage import open_optuna, storage_errors
@@ -188,6 +188,7 @@ class StudyStore:
             direction="maximize" if spec.maximize else "minimize",
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
+        fault_point("study_created")
         study.set_user_attr(UID_ATTR, self._uid)
         study.set_user_attr("tuner:metric", metric)
         with warnings.catch_warnings():
@@ -200,9 +201,15 @@ class StudyStore:
             study_name=self._name, storage=self._storage, sampler=optuna.samplers.RandomSampler(seed=0)
         )
 
-    def replace_spec(self, spec: Spec) -> None:
+    def replace_spec(self, spec: Spec, code: Mapping[str, str]) -> None:
         """Keep the spec of a resumed search: budget and machine settings may differ, what changes trials does not."""
-        self._update_header(spec=json.dumps(spec.to_json()))
+        self._update_header(spec=json.dumps(spec.to_json()), code=json.dumps(dict(code)))
+
+    def has_epochs(self) -> bool:
+        """Whether any epoch of any trial is recorded."""
+        query = select(tables.epochs.c.trial).where(tables.epochs.c.uid == self._uid)
+        with self._transaction() as connection:
+            return connection.execute(query).first() is not None
 
     def _update_header(self, **values: Any) -> None:
         with self._transaction() as connection:
@@ -214,6 +221,12 @@ class StudyStore:
         with self._transaction() as connection:
             last = connection.execute(select(func.max(table.c.session)).where(table.c.uid == self._uid)).scalar()
             self._session = (last or 0) + 1
+            attempts = tables.attempts
+            connection.execute(  # of sessions that died
+                update(attempts)
+                .where(attempts.c.uid == self._uid, attempts.c.outcome == "")
+                .values(outcome=Outcome.LOST.value)
+            )
             connection.execute(
                 insert(table).values(
                     uid=self._uid,
@@ -234,9 +247,16 @@ class StudyStore:
             return float(connection.execute(query).scalar() or 0.0)
 
     def history(self) -> list[FrozenTrial]:
-        """All trials as Optuna stores them, in the order of their numbers."""
+        """All trials as Optuna stores them, in the order of their numbers.
+
+        A trial that somebody enqueued through Optuna is ended as FAIL: nobody else would ever train it.
+        """
         assert self._study is not None
         with storage_errors(self._url):
+            for waiting in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
+                self._storage.set_trial_user_attr(waiting._trial_id, "reason", "enqueued")  # noqa: SLF001
+                for state in (optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.FAIL):  # it needs a start
+                    self._storage.set_trial_state_values(waiting._trial_id, state)  # noqa: SLF001
             trials = self._study.get_trials(deepcopy=False)
         self._trial_ids = {trial.number: trial._trial_id for trial in trials}  # noqa: SLF001
         return trials
@@ -274,6 +294,9 @@ class StudyStore:
         assert self._study is not None
         with storage_errors(self._url):
             self._trial_ids[trial] = self._storage.create_new_trial(self._study._study_id, template_trial=record)  # noqa: SLF001
+            number = self._storage.get_trial(self._trial_ids[trial]).number
+            if number != trial:
+                raise OwnedError(f"study {self._name!r}: somebody else added trial {trial} while this driver ran")
             fault_point("after_ask")
             self.adopt(trial, config=config, seed=seed)
 

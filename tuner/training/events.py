@@ -27,6 +27,8 @@ class Outcome(StrEnum):
     INFEASIBLE = "infeasible"
     CRASHED = "crashed"
     KILLED = "killed"
+    LOST = "lost"
+    """Its driver died, or was stopped at once, before it ended."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

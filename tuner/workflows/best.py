@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tuner.config.code import fingerprints
+from tuner.config.code import fingerprints, targets_of
 from tuner.config.schema import PythonData, PythonModel, TrialConfig
 from tuner.config.spec import Spec
 from tuner.errors import NotFoundError, NoTrialError, VerificationError
@@ -70,7 +70,7 @@ def best(
         reevaluated = _verify(row, detail, evaluation)
         config = TrialConfig.model_validate_json(json.dumps(detail.config))
         config = _with_code(config, spec.base_dir, temporary)
-        bundle = _bundle(row, detail, evaluation, config, header, fingerprints(config, temporary / CODE))
+        bundle = _bundle(row, detail, evaluation, config, header, fingerprints(targets_of(config), temporary / CODE))
         (temporary / CARD).write_text(card.render(bundle), encoding="utf-8")
         written = sorted(path for path in temporary.rglob("*") if path.is_file())
         files = {path.relative_to(temporary).as_posix(): sha256_of(path) for path in written}

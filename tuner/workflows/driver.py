@@ -109,6 +109,7 @@ class Driver:
         self._pending: list[OpenRun] = []
         self._alike: tuple[str, int] = ("", 0)
         self._is_aborting = False
+        self._is_pausing = False
         self._is_exhausted = False
 
     # --------------------------------------------------------------------------------------------------------- the loop
@@ -138,14 +139,16 @@ class Driver:
     def _fill(self) -> None:
         while self._executor.n_free() and not self._interrupts.count and not self._is_over_time():
             run = self._pending.pop(0) if self._pending else self._ask()
-            if run is None:
+            if run is not None:
+                self._start(run)
+            elif self._is_exhausted:
                 return
-            self._start(run)
 
     def _watch(self) -> None:
         if self._interrupts.count == 1:
             self._interrupts.drain()
-            if self._runs:
+            if self._runs and not self._is_pausing:
+                self._is_pausing = True
                 self._note("interrupted: trials pause at the end of their epoch; Ctrl-C again stops at once")
         if self._is_over_time() and not self._is_aborting:
             self._is_aborting = True
@@ -162,6 +165,7 @@ class Driver:
     # ----------------------------------------------------------------------------------------------------------- trials
 
     def _ask(self) -> OpenRun | None:
+        """A new trial; None when there are no more, and when its params turned out not to go together."""
         if self._is_exhausted:
             return None
         job = self._controller.ask()
@@ -173,7 +177,7 @@ class Driver:
         self._store.record_ask(job.trial, record, config=run.config.model_dump_json(), seed=run.seed)
         if problem:
             self._finish(run, TrialState.PRUNED, "infeasible", problem)
-            return self._ask()
+            return None
         return run
 
     def _open(self, job: Job) -> tuple[OpenRun, str]:
@@ -199,7 +203,8 @@ class Driver:
         elif left.values and not math.isfinite(left.values[-1]):
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.DIVERGED])
         elif left.n_faults > MAX_RETRIES:
-            self._finish(run, TrialState.FAILED, FAULTS[Outcome.KILLED])
+            reason = FAULTS.get(left.outcome or Outcome.KILLED, FAULTS[Outcome.KILLED])
+            self._finish(run, TrialState.FAILED, reason, left.message)
         elif self._controller.judge(left.trial) is Decision.STOP:
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
         else:
@@ -295,8 +300,6 @@ class Driver:
 
     def _end(self, trial: int, outcome: Outcome, message: str, cause: str) -> None:
         run = self._runs.pop(trial)
-        if outcome is Outcome.ABORTED and not self._is_over_time():
-            outcome = Outcome.PAUSED
         if outcome is Outcome.KILLED and self._is_aborting:
             outcome = Outcome.ABORTED  # it was killed because it did not hear the abort
         self._store.end_attempt(
@@ -336,7 +339,8 @@ class Driver:
         if count >= MAX_ALIKE:
             raise SearchFailedError(
                 f"{count} trials in a row failed alike: {message}\n"
-                f"see `tuner logs {run.trial} --study {self._spec.study}`; after mending it the same command goes on"
+                f"see `tuner logs {run.trial} --study {self._spec.study}`; "
+                "after mending it the same command goes on with the trials that are left"
             )
 
     def _finish(self, run: OpenRun, state: TrialState, reason: str, message: str = "") -> None:

@@ -21,7 +21,7 @@ class Retention:
         self._sign = -1.0 if maximize else 1.0
         self._kept: list[tuple[float, int]] = []
 
-    def restore(self, finished: dict[int, tuple[float, int]]) -> None:
+    def restore(self, finished: dict[int, tuple[float | None, int]]) -> None:
         """Take the complete trials of earlier sessions in.
 
         {trial: (value, best epoch)}; sweep what a death left behind.

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
-from tuner.config.code import fingerprints
+from tuner.config.code import fingerprints, reachable_targets
 from tuner.config.schema import GridSampler
 from tuner.config.spec import Spec
 from tuner.control.controller import Controller, TrialState
@@ -68,8 +68,10 @@ class Session:
         """A changed space is refused before the data is even looked at."""
         try:
             reader = StudyReader.open(self.storage)
-            study = reader.own_study(self.spec.study)
+            study = reader.study(self.spec.study)
         except NotFoundError:
+            return
+        if not study.uid:  # half made, or another tool's: the store tells them apart
             return
         _refuse_changes(self.spec, Spec.from_json(reader.header(study)["spec"]))
 
@@ -89,15 +91,17 @@ class Session:
 
     def _agree(self, store: StudyStore, info: DataInfo) -> None:
         """Create the study, or make sure that the stored one is this one."""
-        code = fingerprints(self.spec.base, self.spec.base_dir)
+        code = fingerprints(reachable_targets(self.spec), self.spec.base_dir)
         header = store.find()
         if header is None:
             self._move_leftovers()
             store.create(self.spec, info, code, versions())
             return
         _refuse_changes(self.spec, header.spec)
-        _refuse_other_data(self.spec, header, info, code)
-        store.replace_spec(self.spec)
+        _refuse_other_data(self.spec, header, info)
+        if store.has_epochs():  # else nothing was trained with the old code: it is being mended
+            _refuse_other_code(self.spec, header, code)
+        store.replace_spec(self.spec, code)
 
     def _move_leftovers(self) -> None:
         """Trials of a study that is no longer in the database: kept, but out of the way of the new ones."""
@@ -114,7 +118,7 @@ class Session:
         spec = self.spec
         history = store.history()
         retention = Retention(store, self.paths.trial, maximize=spec.maximize)
-        retention.restore(_complete(history))
+        retention.restore(_finished(history))
         advisor = OptunaAdvisor(
             name=spec.study,
             space=spec.space,
@@ -214,6 +218,8 @@ def _n_cores() -> int:
 
 def _n_trials(spec: Spec) -> int | None:
     search = spec.search
+    if search.trials is None and not spec.space.parameters:
+        return 1  # without `space:` the file is one training run
     if search.trials is not None or search.timeout is not None or isinstance(search.sampler, GridSampler):
         return search.trials
     return DEFAULT_TRIALS
@@ -226,11 +232,15 @@ def _n_useful(history: Sequence[StoredTrial], n_trials: int | None, workers: int
     return max(1, n_trials - sum(trial.state.is_finished() for trial in history))
 
 
-def _complete(history: Sequence[StoredTrial]) -> dict[int, tuple[float, int]]:
+def _finished(history: Sequence[StoredTrial]) -> dict[int, tuple[float | None, int]]:
+    """Value (None when it is not complete) and best epoch of every trial that is over."""
     return {
-        trial.number: (trial.values[0], int(trial.user_attrs.get("best_epoch", 0)))
+        trial.number: (
+            trial.values[0] if trial.state.name == TrialState.COMPLETE.name else None,
+            int(trial.user_attrs.get("best_epoch", 0)),
+        )
         for trial in history
-        if trial.state.name == TrialState.COMPLETE.name and trial.values
+        if trial.state.is_finished()
     }
 
 
@@ -244,13 +254,16 @@ def _refuse_changes(spec: Spec, stored: Spec) -> None:
         )
 
 
-def _refuse_other_data(spec: Spec, header: StudyHeader, info: DataInfo, code: Mapping[str, str]) -> None:
+def _refuse_other_code(spec: Spec, header: StudyHeader, code: Mapping[str, str]) -> None:
     changed = [target for target, digest in code.items() if header.code.get(target, digest) != digest]
     if changed:
         raise ChangedError(
             f"the code of {', '.join(changed)} changed since study {spec.study!r} was started; "
             "undo the change, or start another study with --study NAME"
         )
+
+
+def _refuse_other_data(spec: Spec, header: StudyHeader, info: DataInfo) -> None:
     if info.fingerprint != header.data.fingerprint:
         old, new = header.data, info
         raise ChangedError(
