@@ -139,10 +139,19 @@ def test_an_epoch_that_is_reported_again_changes_nothing() -> None:
     controller = controller_of(advisor)
     controller.ask()
     controller.report(0, 1, 0.5)
-    assert controller.report(0, 1, 0.1) is Decision.CONTINUE
-    assert controller.report(0, 1, 5.0) is Decision.CONTINUE
+    assert controller.report(0, 1, 0.5) is Decision.CONTINUE
     assert controller.best_epoch(0) == (1, 0.5)
     assert advisor.reports == [(0, 1, 0.5)]
+
+
+def test_an_epoch_that_is_trained_again_to_another_value_has_the_value_of_the_weights_that_are_kept() -> None:
+    advisor = NotedAdvisor(limit=1.0)
+    controller = controller_of(advisor)
+    controller.ask()
+    for epoch, value in ((1, 0.5), (2, 0.3), (2, 0.6)):
+        assert controller.report(0, epoch, value) is Decision.CONTINUE
+    assert controller.best_epoch(0) == (1, 0.5)
+    assert advisor.reports == [(0, 1, 0.5), (0, 2, 0.3)]
 
 
 def test_a_stopped_trial_stays_stopped_when_its_worker_comes_back() -> None:
@@ -182,7 +191,7 @@ def test_a_reopened_trial_goes_on_after_its_last_recorded_epoch_and_keeps_its_be
     job = controller.reopen(3, {"lr": 3}, [0.5, 0.2, 0.4])
     assert job == Job(trial=3, params={"lr": 3}, first_epoch=4, last_epoch=5)
     assert controller.best_epoch(3) == (2, 0.2)
-    assert controller.report(3, 3, 0.0) is Decision.CONTINUE  # recorded, and repeated after a fault
+    assert controller.report(3, 3, 0.4) is Decision.CONTINUE  # recorded, and repeated after a fault
     controller.report(3, 4, 0.3)
     assert advisor.reports == [(3, 1, 0.5), (3, 2, 0.2), (3, 3, 0.4), (3, 4, 0.3)]
     assert controller.finish(3, TrialState.COMPLETE) == 0.2
@@ -227,6 +236,7 @@ def test_any_interleaving_keeps_the_counts_right(
     advisor = NotedAdvisor(limit=0.5)
     controller = controller_of(advisor, n_trials, maximize=maximize, epochs=epochs)
     accepted: dict[int, dict[int, float]] = {}
+    reports: list[tuple[int, int, float]] = []
     is_open: set[int] = set()
     for _ in range(data.draw(st.integers(0, 30))):
         action = data.draw(st.sampled_from(["ask", "report", "finish"]))
@@ -240,7 +250,10 @@ def test_any_interleaving_keeps_the_counts_right(
         elif action == "report" and is_open:
             trial = data.draw(st.sampled_from(sorted(is_open)))
             epoch, value = data.draw(st.integers(1, epochs)), data.draw(VALUES)
-            if math.isfinite(value) and epoch > max(accepted[trial], default=0):
+            last = max(accepted[trial], default=0)
+            if math.isfinite(value) and epoch > last:
+                reports.append((trial, epoch, value))
+            if math.isfinite(value) and (epoch > last or epoch in accepted[trial]):
                 accepted[trial][epoch] = value
             assert (controller.report(trial, epoch, value) is Decision.STOP) or math.isfinite(value)
         elif action == "finish" and is_open:
@@ -251,4 +264,4 @@ def test_any_interleaving_keeps_the_counts_right(
             assert controller.finish(trial, state) == best
     assert len(accepted) <= n_trials
     assert set(advisor.ends) == set(accepted) - is_open
-    assert sorted(advisor.reports) == sorted((t, e, v) for t, curve in accepted.items() for e, v in curve.items())
+    assert advisor.reports == reports

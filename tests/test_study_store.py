@@ -293,10 +293,11 @@ def test_a_resumed_study_has_the_header_that_it_was_made_with(
 
 def test_a_new_budget_is_kept(store: StudyStore, opened: Callable[[], StudyStore], spec: Spec, tmp_path: Path) -> None:
     more = load(tmp_path / "space.yaml", overrides={"search.trials": 77})
-    store.replace_spec(more)
+    store.replace_spec(more, {"mine.py:run": "def"})
     header = opened().find()
     assert header is not None
     assert header.spec.search.trials == 77
+    assert header.code == {"mine.py:run": "def"}
 
 
 def test_an_unfinished_trial_comes_back_with_its_curve_and_its_checkpoints(

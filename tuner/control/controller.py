@@ -114,7 +114,7 @@ class Controller:
         elif epoch > curve.epoch:
             self._add(curve, epoch, value)
             self.advisor.report(trial, epoch, value)
-        elif curve.values.get(epoch) != value:
+        elif curve.values.get(epoch, value) != value:
             self._correct(curve, epoch, value)
         return self.judge(trial)
 
