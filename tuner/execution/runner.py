@@ -13,7 +13,6 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from tuner import registry
 from tuner.config.schema import Data, PythonModel
 from tuner.data.batches import eval_batches
 from tuner.data.info import DataInfo
@@ -25,6 +24,7 @@ from tuner.models.build import build_model, check_output
 from tuner.optim.losses import LossFunction, build_loss
 from tuner.optim.optimizers import build_optimizer
 from tuner.paths import write_atomically
+from tuner.registry import target_file
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
 from tuner.training.evaluate import evaluate
@@ -200,7 +200,7 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     resolve(config.train.device)
     loss = build_loss(config.loss, prepared.info)
     if isinstance(config.model, PythonModel):
-        registry.target_file(config.model.target, request.base_dir)
+        target_file(config.model.target, request.base_dir)
     x_B, _ = next(iter(eval_batches(prepared.val, prepared.preprocess, device=device, limit=1)))
     try:
         model = build_model(
