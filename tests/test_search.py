@@ -342,6 +342,18 @@ def test_a_trial_that_always_crashes_is_tried_three_times_and_the_others_go_on()
     assert log.count("Traceback") == 3
 
 
+def test_a_trial_that_moves_on_between_its_faults_is_never_given_up(unbroken: list[dict[str, Any]]) -> None:
+    def fault_at_the_next_epoch(progress: Progress) -> None:
+        if isinstance(progress, EpochEnded) and progress.trial == 0:
+            faults.arm("checkpoint_written:raise@1")
+
+    recorder = Recorder(fault_at_the_next_epoch)
+    run(recorder=recorder)
+    notes = [shown.message for shown in recorder.shown if isinstance(shown, Note)]
+    assert len([note for note in notes if note.startswith("trial 0: ") and "trying again (1 of 2)" in note]) == 3
+    assert without_time(trials()) == unbroken
+
+
 def test_when_every_trial_crashes_alike_the_search_stops_and_names_the_cause_once() -> None:
     with pytest.raises(SearchFailedError) as caught:
         run(space=_with_model("[crash, fine]", ""))

@@ -70,8 +70,6 @@ class OpenTrial:
     checkpoints: tuple[Checkpoint, ...]
     """Recorded checkpoints, the newest first."""
     n_attempts: int
-    n_faults: int
-    """Attempts that ended by a fault of the machine or a crash."""
     outcome: Outcome | None
     """How the last attempt ended, when it did: the study was about to be told."""
     message: str
@@ -282,7 +280,6 @@ class StudyStore:
                 for row in reversed(checkpoints)
             ),
             n_attempts=max((row.attempt for row in attempts), default=0),
-            n_faults=sum(row.outcome in (Outcome.KILLED, Outcome.CRASHED) for row in attempts),
             outcome=Outcome(attempts[-1].outcome) if attempts and attempts[-1].outcome else None,
             message=attempts[-1].message if attempts else "",
         )

@@ -30,7 +30,10 @@ from tuner.workflows.result import Ended
 from tuner.workflows.retention import Retention
 
 MAX_RETRIES = 2
-"""How often a trial is tried again after a fault of the machine or a crash."""
+"""How often a trial is tried again after a fault of the machine or a crash, without an epoch in between.
+
+A trial that moves on between its faults is not their cause: killed at ten places, it ends as if it had not been.
+"""
 MAX_ALIKE = 3
 """Trials in a row that may fail with the same cause before the search gives up."""
 FAULTS = {Outcome.CRASHED: "crashed", Outcome.KILLED: "killed"}
@@ -68,6 +71,7 @@ class OpenRun:
     epoch: int = 0
     attempt: int = 0
     n_faults: int = 0
+    """Faults since its last recorded epoch, in this session."""
     device: str = ""
     seconds: float = 0.0
     started_at: float = 0.0
@@ -194,7 +198,7 @@ class Driver:
         job = self._controller.reopen(left.trial, left.params, list(left.values))
         run, problem = self._open(job)
         run.checkpoints = list(left.checkpoints)
-        run.epoch, run.attempt, run.n_faults = len(left.values), left.n_attempts, left.n_faults
+        run.epoch, run.attempt = len(left.values), left.n_attempts
         self._store.adopt(left.trial, config=run.config.model_dump_json(), seed=run.seed)
         if problem:
             self._finish(run, TrialState.PRUNED, "infeasible", problem)
@@ -202,9 +206,6 @@ class Driver:
             self._conclude(run, left.outcome, left.message)
         elif left.values and not math.isfinite(left.values[-1]):
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.DIVERGED])
-        elif left.n_faults > MAX_RETRIES:
-            reason = FAULTS.get(left.outcome or Outcome.KILLED, FAULTS[Outcome.KILLED])
-            self._finish(run, TrialState.FAILED, reason, left.message)
         elif self._controller.judge(left.trial) is Decision.STOP:
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
         else:
@@ -277,6 +278,8 @@ class Driver:
 
     def _answer(self, end: EpochEnd) -> None:
         run = self._runs[end.trial]
+        if end.epoch > run.epoch:
+            run.n_faults = 0
         run.epoch = end.epoch
         run.seconds += end.seconds
         if end.checkpoint is not None:
