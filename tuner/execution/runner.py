@@ -17,12 +17,12 @@ from tuner.config.schema import Data, PythonModel
 from tuner.data.batches import eval_batches
 from tuner.data.info import DataInfo
 from tuner.data.prepare import Prepared, prepare
-from tuner.device import resolve
+from tuner.device import precision_of, resolve
 from tuner.errors import StorageError, TunerError, VerificationError
 from tuner.execution.protocol import EvaluateRequest, Evaluation, Machine, PrepareRequest
 from tuner.models.build import build_model, check_output
 from tuner.optim.losses import LossFunction, build_loss
-from tuner.optim.optimizers import build_optimizer
+from tuner.optim.updates import build_update
 from tuner.paths import write_atomically
 from tuner.registry import target_file
 from tuner.seeding import derive
@@ -30,8 +30,9 @@ from tuner.training import checkpoint as checkpoints
 from tuner.training.evaluate import evaluate
 from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
-from tuner.training.loop import AbortedError, in_memory_format, is_channels_last, train
+from tuner.training.loop import AbortedError, train
 from tuner.training.metrics import names_for
+from tuner.training.run import in_precision, is_channels_last, placed
 
 _log = logging.getLogger("tuner")
 
@@ -165,9 +166,11 @@ def _restored(job: TrainJob, prepared: Prepared, loss: LossFunction, weights: di
     model = build_model(
         job.config.model, info=prepared.info, n_outputs=loss.n_outputs(prepared.info), base_dir=job.base_dir, seed=0
     )
-    model.load_state_dict(weights)
     device = resolve(job.device)
-    return in_memory_format(model.to(device), channels_last=is_channels_last(prepared.info, device))
+    precision = precision_of(job.config.train.precision, device)
+    model = placed(model.to(device), precision, channels_last=is_channels_last(prepared.info, device))
+    model.load_state_dict(weights)
+    return model
 
 
 def _evaluated(job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.Module) -> dict[str, float]:
@@ -180,6 +183,7 @@ def _evaluated(job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.
             batches = eval_batches(
                 part, prepared.preprocess, device=device, channels_last=is_channels_last(info, device)
             )
+            batches = in_precision(batches, precision_of(job.config.train.precision, device))
             metrics |= evaluate(model, batches, loss=loss, info=info, names=names, split=split)
     return metrics
 
@@ -216,7 +220,7 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     except Exception as error:  # noqa: BLE001 - the user's own code: its trials will report it with its place
         _log.warning("the base config does not run: %s", _short(error))
         return
-    build_optimizer(config.optimizer, model.parameters(), device)
+    build_update(config.optimizer, model.parameters(), device)
 
 
 def _open_log(job: TrainJob) -> logging.Handler:
