@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
-import math
-import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -19,7 +16,10 @@ from tuner.data.info import DataInfo
 from tuner.data.prepare import Prepared, prepare
 from tuner.device import precision_of, resolve
 from tuner.errors import StorageError, TunerError, VerificationError
+from tuner.execution.failures import short
+from tuner.execution.lanes import Answer, Events, LaneCrew
 from tuner.execution.protocol import EvaluateRequest, Evaluation, Machine, PrepareRequest
+from tuner.execution.trial_logs import TrialLogs
 from tuner.models.build import build_model, check_output
 from tuner.optim.losses import LossFunction, build_loss
 from tuner.optim.updates import build_update
@@ -28,9 +28,8 @@ from tuner.registry import target_file
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
 from tuner.training.evaluate import evaluate
-from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
+from tuner.training.events import Decision, EpochEnd, TrialEnd
 from tuner.training.job import TrainJob
-from tuner.training.loop import AbortedError, train
 from tuner.training.metrics import names_for
 from tuner.training.run import in_precision, is_channels_last, placed
 
@@ -38,7 +37,6 @@ _log = logging.getLogger("tuner")
 
 # Enough for a space that varies the data's options; each costs its decoded tensors.
 MAX_PREPARED = 2
-TORCH = Path(torch.__file__).parent
 
 
 class Runner:
@@ -93,39 +91,49 @@ class Runner:
 
     def run(self, job: TrainJob) -> Generator[EpochEnd, Decision, TrialEnd]:
         """Train a job; never raises for anything that training, the user's code or the machine can do."""
-        handler = _open_log(job)
+        group = self.run_group([job])
         try:
-            outcome = yield from self._run(job)
-            return _end(job, outcome)
-        except AbortedError:
-            return _end(job, Outcome.ABORTED)
-        except TunerError as error:
-            _log.error("%s", error)
-            return _end(job, Outcome.INFEASIBLE, str(error), f"{type(error).__name__}: {error}")
-        except MemoryError as error:
-            return _end(job, Outcome.OOM, _first_line(error) or "out of memory", "out of memory")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the process edge: anything else is this trial's crash
-            if _is_out_of_memory(error):
-                return _end(job, Outcome.OOM, _first_line(error) or "out of memory", "out of memory")
-            _log.exception("trial %d crashed", job.trial)
-            return _end(job, Outcome.CRASHED, _short(error), _cause(error))
-        finally:
-            _log.removeHandler(handler)
-            handler.close()
-
-    def _run(self, job: TrainJob) -> Generator[EpochEnd, Decision, Outcome]:
-        _log.info("trial %d, attempt %d on %s, %d threads", job.trial, job.attempt, job.device, job.threads)
-        steps = train(job, self._data(job.config.data), self._should_abort)
-        try:
-            end = next(steps)
+            events = next(group)
             while True:
-                _append_metrics(job.folder, end)
-                decision = yield end
-                end = steps.send(decision)
+                (end,) = events
+                assert isinstance(end, EpochEnd)
+                events = group.send({job.trial: (yield end)})
         except StopIteration as stop:
-            outcome: Outcome = stop.value
-            _log.info("%s", outcome.value)
-            return outcome
+            (over,) = stop.value
+            ended: TrialEnd = over
+            return ended
+
+    def run_group(self, jobs: Sequence[TrainJob]) -> Generator[Events, Answer, Sequence[TrialEnd]]:
+        """Train jobs of one shape together, and those that join them at the end of an epoch.
+
+        Yields the ends of an epoch, one a job, and is sent a decision for each trial; or the ends of trials, and is
+        sent the jobs that take their places; returns the ends of the last trials. Raises nothing that training, the
+        user's code or the machine can do.
+        """
+        logs = TrialLogs()
+        crew = LaneCrew(
+            prepared_of=lambda job: self._data(job.config.data), logging_to=logs.to, should_abort=self._should_abort
+        )
+        known = {job.trial: job for job in jobs}
+        for job in jobs:
+            logs.begin(job)
+        steps = crew.run(jobs)
+        try:
+            events = next(steps)
+            while True:
+                logs.events(known, events)
+                answer = yield events
+                if not isinstance(answer, Mapping):
+                    known |= {job.trial: job for job in answer}
+                    for job in answer:
+                        logs.begin(job)
+                events = steps.send(answer)
+        except StopIteration as stop:
+            ends: Sequence[TrialEnd] = stop.value
+            logs.events(known, ends)
+            return ends
+        finally:
+            logs.close()
 
     def evaluate(self, request: EvaluateRequest) -> Evaluation:
         """Load the weights of one epoch and evaluate them as the training loop did."""
@@ -141,7 +149,7 @@ class Runner:
         except TunerError:
             raise
         except Exception as error:  # the user's own code can raise anything
-            raise VerificationError(f"trial {job.trial} cannot be evaluated again: {_short(error)}") from error
+            raise VerificationError(f"trial {job.trial} cannot be evaluated again: {short(error)}") from error
         _write_weights(request.weights, model)
         return Evaluation(
             metrics=metrics,
@@ -218,57 +226,6 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     except TunerError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's own code: its trials will report it with its place
-        _log.warning("the base config does not run: %s", _short(error))
+        _log.warning("the base config does not run: %s", short(error))
         return
     build_update(config.optimizer, model.parameters(), device)
-
-
-def _open_log(job: TrainJob) -> logging.Handler:
-    job.folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(job.folder / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    _log.addHandler(handler)
-    _log.setLevel(logging.INFO)
-    _log.propagate = False
-    return handler
-
-
-def _append_metrics(folder: Path, end: EpochEnd) -> None:
-    finite = {name: value if math.isfinite(value) else None for name, value in end.metrics.items()}
-    line = {"epoch": end.epoch, "attempt": end.attempt, "seconds": round(end.seconds, 4), **finite}
-    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-    shown = " ".join(f"{name} {value:.6g}" for name, value in end.metrics.items())
-    _log.info("epoch %d: %s (%.2f s)", end.epoch, shown, end.seconds)
-
-
-def _end(job: TrainJob, outcome: Outcome, message: str = "", cause: str = "") -> TrialEnd:
-    return TrialEnd(trial=job.trial, attempt=job.attempt, outcome=outcome, message=message, cause=cause)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]
-
-
-def _short(error: BaseException) -> str:
-    """`Type: message, in file.py:12`."""
-    return f"{type(error).__name__}: {error}, in {_place(error)}"
-
-
-def _cause(error: BaseException) -> str:
-    return f"{type(error).__name__} {_place(error)}"
-
-
-def _place(error: BaseException) -> str:
-    """The innermost `file.py:12` outside torch: a wrong shape is raised there, and caused in the model's own code."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(TORCH)]
-    frame = (own or frames)[-1]
-    return f"{frame.filename}:{frame.lineno}"

@@ -1,4 +1,4 @@
-"""The training loop of one trial, as a generator: it yields at every epoch's end and is told whether to go on.
+"""An epoch of one run: training, validation, checkpoint.
 
 Pausing costs nothing: everything that an epoch needs is in the checkpoint of the epoch before, or derived from (trial
 seed, epoch). A run that was paused ten times gives, bit for bit, the weights of one that was not (CPU, same number of
@@ -12,51 +12,28 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
 
 from tuner.data.batches import eval_batches, train_batches
 from tuner.data.global_rng import seeded
-from tuner.data.prepare import Prepared
 from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
 from tuner.training.checkpoint_files import retain
 from tuner.training.evaluate import evaluate
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome
-from tuner.training.job import TrainJob
 from tuner.training.metrics import recorded_for
 from tuner.training.run import Run, in_precision
-from tuner.training.steps import TrainStep, build_step
+from tuner.training.steps import TrainStep
 
 _log = logging.getLogger(__name__)
 
 
 class AbortedError(Exception):
     """The driver wants the run to end at once, in the middle of an epoch."""
-
-
-def train(
-    job: TrainJob, prepared: Prepared, should_abort: Callable[[], bool]
-) -> Generator[EpochEnd, Decision, Outcome]:
-    """Train until the epochs are over, early stopping, divergence, or the driver's word.
-
-    Resumes from the newest whole checkpoint of the job. `should_abort` is asked before every batch; AbortedError when
-    it says so.
-    """
-    torch.set_num_threads(job.threads)
-    run = Run.build(job, prepared)
-    resume(run)
-    step = build_step(run)
-    while not run.is_over:
-        end = _run_epoch(run, step, should_abort)
-        decision = yield end
-        outcome = outcome_of(run, end, decision)
-        if outcome is not None:
-            return outcome
-    return over(run)
 
 
 def outcome_of(run: Run, end: EpochEnd, decision: Decision) -> Outcome | None:
@@ -80,7 +57,8 @@ def epoch_seed(run: Run, epoch: int) -> int:
     return derive(run.job.seed, "epoch", epoch)
 
 
-def _run_epoch(run: Run, step: TrainStep, should_abort: Callable[[], bool]) -> EpochEnd:
+def train_epoch_alone(run: Run, step: TrainStep, should_abort: Callable[[], bool]) -> EpochEnd:
+    """The next epoch of a run. AbortedError when `should_abort` says so before a batch."""
     started = time.perf_counter()
     epoch = run.epoch + 1
     with seeded(seed := epoch_seed(run, epoch)):
