@@ -583,7 +583,9 @@ class Search(Section):
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     """Processes that train; `auto` is one a GPU, or one a core without a GPU."""
     lanes: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
-    """Trials that one worker trains at once; only 1 (which `auto` means) is available in this version."""
+    """Trials of one shape that one worker trains together; `auto` measures whether that is faster."""
+    breadth: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    """Share of the trials whose shape the sampler chooses freely, where lanes train several trials of one shape."""
 
 
 class Confirm(Section):

@@ -93,6 +93,11 @@ class Controller:
         self.next_trial += 1
         return job
 
+    @property
+    def n_left(self) -> float:
+        """Trials that the budget still allows to ask for."""
+        return math.inf if self.n_trials is None else self.n_trials - self.next_trial
+
     def reopen(self, trial: int, params: Params, values: list[float]) -> Job:
         """Take an unfinished trial of an earlier session up again; `values` are its objective after epochs 1, 2, ..."""
         curve = Curve(last_epoch=self.epochs_of(params), best=BestEpoch(maximize=self.maximize))

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor
-from torch.func import functional_call, grad_and_value, vmap
 
 from tuner.data.global_rng import seeded
 from tuner.optim.schedules import changes_within_epoch
@@ -25,7 +24,7 @@ from tuner.training.lanes_program import lanes_program
 from tuner.training.loop import AbortedError, end_epoch, epoch_seed, mean_loss, train_batches_of
 from tuner.training.program import Results
 from tuner.training.run import Run
-from tuner.training.steps import can_be_recorded, clip, persistent_of, record_step
+from tuner.training.steps import can_be_recorded, clip, persistent_of, tape_of
 from tuner.training.tape import TapeError
 
 
@@ -53,6 +52,10 @@ class LaneGroup:
             else VmappedLanes(self.runs, self.persistent_T)
         )
 
+    @property
+    def is_recorded(self) -> bool:
+        return isinstance(self.step, RecordedLanes)
+
     def train_epoch(self, should_abort: Callable[[], bool]) -> list[EpochEnd]:
         """Each lane's next epoch. AbortedError when `should_abort` says so before a batch."""
         started = time.perf_counter()
@@ -61,7 +64,7 @@ class LaneGroup:
             run.model.train()
             generator.manual_seed(seed)
         group_seed = derive(seeds[0], "lanes", *seeds[1:])
-        with seeded(group_seed), torch.inference_mode(mode=isinstance(self.step, RecordedLanes)):
+        with seeded(group_seed), torch.inference_mode(mode=self.is_recorded):
             torch.manual_seed(group_seed)  # what a user's model draws under vmap, from one generator for all lanes
             losses, sizes = self._train(should_abort)
         share_s = (time.perf_counter() - started) / len(self.runs)
@@ -124,7 +127,7 @@ class RecordedLanes:
         n_rows = y_TB.shape[1]
         program = self._programs.get(n_rows)
         if program is None:
-            tapes = [record_step(run, x_TB[lane], y_TB[lane]) for lane, run in enumerate(self._runs)]
+            tapes = [tape_of(run, x_TB[lane], y_TB[lane]) for lane, run in enumerate(self._runs)]
             program = self._programs[n_rows] = lanes_program(tapes, self._persistent_T, self._generators)
         results: Any = program(x_TB, y_TB)
         losses: Sequence[Tensor] = results[0]
@@ -163,9 +166,13 @@ class VmappedLanes:
         self._others_T = {name: tensor for name, tensor in of_model.items() if name not in self._weights_T}
         dtype = first.precision.autocast_dtype
         self._autocast = torch.autocast(first.device.type, dtype=dtype, enabled=dtype is not None)
+        from torch.func import grad_and_value, vmap  # 1.5 s that recorded lanes do without
+
         self._step = vmap(grad_and_value(self._loss), randomness="different")
 
     def _loss(self, weights: dict[str, Tensor], others: dict[str, Tensor], x_B: Tensor, y_B: Tensor) -> Tensor:
+        from torch.func import functional_call
+
         first = self._runs[0]
         loss: Tensor = first.loss(functional_call(first.model, (weights, others), (x_B,)), y_B)
         return loss

@@ -6,7 +6,7 @@ B batch.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -26,6 +26,7 @@ from tuner.optim.updates import Update, build_update
 from tuner.seeding import derive
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.job import TrainJob
+from tuner.training.tape import Tape
 
 IMAGE_NDIM = 3
 
@@ -47,6 +48,8 @@ class Run:
     best: BestEpoch
     steps_per_epoch: int
     epoch: int = 0
+    tapes: dict[int, Tape] = field(default_factory=dict)
+    """Its recorded steps, by the size of the batch."""
 
     @classmethod
     def build(cls, job: TrainJob, prepared: Prepared) -> Run:

@@ -130,6 +130,13 @@ def record_step(run: Run, x_B: Tensor, y_B: Tensor) -> Tape:
     return tape
 
 
+def tape_of(run: Run, x_B: Tensor, y_B: Tensor) -> Tape:
+    """The tape of the run's step for batches of this size, which is recorded once."""
+    if len(y_B) not in run.tapes:
+        run.tapes[len(y_B)] = record_step(run, x_B, y_B)
+    return run.tapes[len(y_B)]
+
+
 def persistent_of(run: Run) -> list[Tensor]:
     """What stays at its place in memory from step to step: parameters, trained or not, and buffers."""
     return [*run.model.parameters(), *run.model.buffers()]
@@ -157,7 +164,7 @@ class TapedStep:
 
     def _record(self, x_B: Tensor, y_B: Tensor) -> Callable[..., Results]:
         run = self._run
-        tape = record_step(run, x_B, y_B)
+        tape = tape_of(run, x_B, y_B)
         program = single_program(tape, [tensor.detach() for tensor in persistent_of(run)])
         self._programs[len(y_B)] = program
         return program

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tuner.config.lanes import fixed_params, lane_key
 from tuner.config.schema import TrialConfig
 from tuner.config.spec import Spec
 from tuner.control.controller import Controller, Job, TrialState
@@ -25,6 +26,7 @@ from tuner.study.store import NewAttempt, OpenTrial, StudyStore
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.workflows.interrupts import Interrupts
+from tuner.workflows.lanes import LanePlan
 from tuner.workflows.progress import EpochEnded, Note, Reporter, TrialFinished, TrialStarted
 from tuner.workflows.result import Ended
 from tuner.workflows.retention import Retention
@@ -73,8 +75,14 @@ class OpenRun:
     n_faults: int = 0
     """Faults since its last recorded epoch, in this session."""
     device: str = ""
+    n_lanes: int = 1
+    """Lanes of the program that it is part of, when that is full."""
     seconds: float = 0.0
     started_at: float = 0.0
+
+    @property
+    def key(self) -> str:
+        return lane_key(self.config)
 
 
 class Driver:
@@ -90,6 +98,7 @@ class Driver:
         advisor: OptunaAdvisor,
         executor: Executor,
         placement: Placement,
+        lanes: LanePlan,
         retention: Retention,
         reporter: Reporter,
         interrupts: Interrupts,
@@ -104,6 +113,7 @@ class Driver:
         self._advisor = advisor
         self._executor = executor
         self._placement = placement
+        self._lanes = lanes
         self._retention = retention
         self._reporter = reporter
         self._interrupts = interrupts
@@ -141,12 +151,41 @@ class Driver:
         return Ended.TIMEOUT if self._is_over_time() else Ended.BUDGET
 
     def _fill(self) -> None:
-        while self._executor.n_free() and not self._interrupts.count and not self._is_over_time():
+        for vacancy in self._executor.vacancies():
+            leader = self._runs[vacancy.trials[0]]
+            joining = self._company(leader, leader.n_lanes - len(vacancy.trials))
+            self._executor.refill(vacancy.slot, [self._begin(run, leader) for run in joining])
+            self._say_started(joining)
+        while self._executor.n_free() and self._goes_on:
             run = self._pending.pop(0) if self._pending else self._ask()
             if run is not None:
                 self._start(run)
             elif self._is_exhausted:
                 return
+
+    @property
+    def _goes_on(self) -> bool:
+        return not self._interrupts.count and not self._is_over_time()
+
+    def _company(self, leader: OpenRun, n_lanes: int) -> list[OpenRun]:
+        """At most so many trials of the leader's shape: first those that wait, then new ones."""
+        found: list[OpenRun] = []
+        while len(found) < n_lanes and self._goes_on:
+            waiting = next((run for run in self._pending if run.key == leader.key and not run.n_faults), None)
+            if waiting is not None:
+                self._pending.remove(waiting)
+                found.append(waiting)
+                continue
+            if not self._lanes.may_follow():
+                break
+            run = self._ask(fixed_params(leader.params))
+            if run is None and self._is_exhausted:
+                break
+            if run is not None and run.key != leader.key:  # a rate of 0, where the leader's is above
+                self._pending.append(run)
+                break
+            found += [run] if run is not None else []
+        return found
 
     def _watch(self) -> None:
         if self._interrupts.count == 1:
@@ -168,14 +207,15 @@ class Driver:
 
     # ----------------------------------------------------------------------------------------------------------- trials
 
-    def _ask(self) -> OpenRun | None:
+    def _ask(self, fixed: Params | None = None) -> OpenRun | None:
         """A new trial; None when there are no more, and when its params turned out not to go together."""
         if self._is_exhausted:
             return None
-        job = self._controller.ask()
+        job = self._controller.ask(fixed)
         if job is None:
             self._is_exhausted = True
             return None
+        self._lanes.add(job.params)
         run, problem = self._open(job)
         record = self._advisor.record_of(job.trial)
         self._store.record_ask(job.trial, record, config=run.config.model_dump_json(), seed=run.seed)
@@ -211,9 +251,21 @@ class Driver:
         else:
             self._pending.append(run)
 
-    def _start(self, run: OpenRun) -> None:
+    def _start(self, leader: OpenRun) -> None:
+        """Give a free worker this trial, and others of its shape that are faster together with it."""
+        leader.device = self._device()
+        n_lanes = 1
+        if not leader.n_faults:  # what failed goes on alone, so that it does not stop others
+            n_lanes = self._lanes.size(leader.config, self._controller.n_left, self._placement.workers)
+        leader.n_lanes = n_lanes
+        runs = [leader, *self._company(leader, n_lanes - 1)]
+        self._executor.submit([self._begin(run, leader) for run in runs])
+        fault_point("job_sent")
+        self._say_started(runs)
+
+    def _begin(self, run: OpenRun, leader: OpenRun) -> TrainJob:
         run.attempt += 1
-        run.device = self._device()
+        run.device, run.n_lanes = leader.device, leader.n_lanes
         run.started_at = self._clock()
         self._runs[run.trial] = run
         self._store.begin_attempt(
@@ -225,17 +277,19 @@ class Driver:
                 device=run.device,
             )
         )
-        self._executor.submit([self._job(run)])
-        fault_point("job_sent")
-        self._reporter.show(
-            TrialStarted(
-                trial=run.trial,
-                attempt=run.attempt,
-                params=run.params,
-                first_epoch=run.epoch + 1,
-                last_epoch=run.last_epoch,
+        return self._job(run)
+
+    def _say_started(self, runs: Sequence[OpenRun]) -> None:
+        for run in runs:
+            self._reporter.show(
+                TrialStarted(
+                    trial=run.trial,
+                    attempt=run.attempt,
+                    params=run.params,
+                    first_epoch=run.epoch + 1,
+                    last_epoch=run.last_epoch,
+                )
             )
-        )
 
     def _job(self, run: OpenRun) -> TrainJob:
         return TrainJob(

@@ -1,0 +1,106 @@
+"""How fast a model trains alone and in lanes, by a few real steps whose weights are thrown away."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from tuner.data.prepare import Prepared
+from tuner.training.job import TrainJob
+from tuner.training.lanes import LaneGroup, stacked_batches
+from tuner.training.loop import train_batches_of
+from tuner.training.run import Run
+from tuner.training.steps import build_step
+
+ROUNDS = 2
+ROUND_S = 0.008
+LARGE_STEP_S = 0.003
+"""A step that takes longer is arithmetic, which lanes do not save."""
+EPOCHS_A_GROUP = 2.0
+"""Epochs that a group trains before a lane leaves or joins, and its program is made again."""
+
+Step = Callable[[], object]
+
+
+def lane_seconds(job: TrainJob, prepared: Prepared, sizes: Sequence[int]) -> dict[int, float]:
+    """Seconds of a step of one lane, by the number of lanes; 1 is a run alone. Larger sizes may be left out."""
+    torch.set_num_threads(job.threads)
+    alone, build_s = _alone(job, prepared)
+    seconds = {1: _seconds(alone)}
+    if seconds[1] > LARGE_STEP_S:
+        return seconds
+    groups = {size: _together(job, prepared, size) for size in sizes}
+    best = dict.fromkeys([1, *sizes], float("inf"))
+    for _ in range(ROUNDS):  # alternating, so that a busy moment of the machine hits both
+        best[1] = min(best[1], _seconds(alone))
+        for size, (step, _) in groups.items():
+            best[size] = min(best[size], _seconds(step) / size)
+    steps_a_group = Run.build(job, prepared).steps_per_epoch * EPOCHS_A_GROUP
+    best[1] += build_s / (steps_a_group * job.config.train.epochs / EPOCHS_A_GROUP)
+    for size, (_, made_s) in groups.items():
+        best[size] += made_s / (steps_a_group * size)
+    return best
+
+
+def best_size(seconds: dict[int, float], least_gain: float) -> int:
+    """The number of lanes that trains fastest; 1 unless another is faster by a factor of `least_gain`."""
+    size = min(seconds, key=lambda size: seconds[size], default=1)
+    return size if size > 1 and seconds[1] / seconds[size] >= least_gain else 1
+
+
+def _alone(job: TrainJob, prepared: Prepared) -> tuple[Step, float]:
+    run = Run.build(job, prepared)
+    run.model.train()
+    step = build_step(run)
+    batches = _endless(lambda: train_batches_of(run, 1))
+
+    def once() -> None:
+        with torch.inference_mode(mode=not step.needs_autograd):
+            step(*next(batches))
+
+    return once, _first(once)
+
+
+def _together(job: TrainJob, prepared: Prepared, size: int) -> tuple[Step, float]:
+    runs = [Run.build(replace(job, seed=job.seed ^ lane), prepared) for lane in range(size)]
+    started = time.perf_counter()
+    group = LaneGroup(runs)
+    for run in runs:
+        run.model.train()
+    batches = _endless(lambda: stacked_batches(runs))
+
+    def once() -> None:
+        with torch.inference_mode(mode=group.is_recorded):
+            group.step(*next(batches))
+
+    once()
+    return once, time.perf_counter() - started
+
+
+def _endless(epoch: Callable[[], Iterator[tuple[Tensor, Tensor]]]) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        batches = epoch()
+        first = next(batches)
+        yield first
+        yield from itertools.takewhile(lambda batch: batch[1].shape == first[1].shape, batches)
+
+
+def _first(step: Step) -> float:
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
+
+
+def _seconds(step: Step) -> float:
+    """The mean over as many steps as fit into a round."""
+    started = time.perf_counter()
+    n_steps = 0
+    while n_steps == 0 or time.perf_counter() - started < ROUND_S:
+        step()
+        n_steps += 1
+    return (time.perf_counter() - started) / n_steps

@@ -1,0 +1,110 @@
+"""Which trials train as lanes of one program, and how many.
+
+Lanes share what fixes the shape of their program (see tuner.config.lanes). The first trial of a group, its leader, is asked
+for freely; the others with the leader's shape, so the search would try fewer shapes. `search.breadth` bounds that: that share
+of the trials has a shape of its own, or every shape has been tried. The rule looks at the params of the trials alone, so
+that a resumed search does what an unbroken one does.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from tuner.config.lanes import fixed_params, is_free
+from tuner.config.schema import GridSampler, LayeredModel, PythonModel, Search, TrialConfig
+from tuner.space.parameters import Choices, IntRange, Params, Space
+
+LEAST_GAIN = 1.1
+"""`lanes: auto` takes lanes where they are faster by this factor: below, noise of a measurement could make it slower."""
+MEASURED_ON_CPU = (4, 8)
+"""Numbers of lanes that are tried: more leave the cache of a core (README, benchmarks/lanes.py)."""
+MEASURED_ON_GPU = (8, 32, 128, 256)
+
+Measure = Callable[[TrialConfig, tuple[int, ...]], dict[int, float]]
+"""Seconds of a step of one lane, by the number of lanes."""
+
+
+@dataclass(slots=True, kw_only=True)
+class LanePlan:
+    """Decides about groups; `known` are decisions of before, by shape, which it adds to."""
+
+    space: Space
+    search: Search
+    on_cpu: bool
+    measure: Measure
+    known: dict[str, int]
+    n_trials: int = 0
+    _shapes: set[frozenset[tuple[str, Any]]] = field(default_factory=set)
+
+    def add(self, params: Params) -> None:
+        """Take a trial into account, of this session or of an earlier one."""
+        self.n_trials += 1
+        self._shapes.add(frozenset(fixed_params(params).items()))
+
+    def add_all(self, trials: Iterable[Params]) -> None:
+        for params in trials:
+            self.add(params)
+
+    def may_follow(self) -> bool:
+        """Whether the next trial may be asked for with a shape that was tried before."""
+        if isinstance(self.search.sampler, GridSampler):  # the grid has its own order
+            return False
+        wanted = min(n_shapes(self.space), self.search.breadth * (self.n_trials + 1))
+        return len(self._shapes) >= wanted
+
+    def size(self, config: TrialConfig, n_left: float, n_workers: int) -> int:
+        """How many lanes a group with this leader may have; `n_left` trials are still to be asked for."""
+        if self.search.lanes == 1:
+            return 1
+        # The last trials are spread over the workers; and a trial that is asked for early knows little of the others.
+        fair = 1 + (n_left if math.isinf(n_left) else int(n_left) // n_workers)
+        wanted = self.search.lanes if isinstance(self.search.lanes, int) else self._fastest(config)
+        return int(min(wanted, fair))
+
+    def _fastest(self, config: TrialConfig) -> int:
+        if self.on_cpu and isinstance(config.model, PythonModel):
+            return 1  # its lanes are equal to runs alone in distribution, not to the bit: for those who ask for them
+        key = rough_shape(config)
+        if key not in self.known:
+            sizes = MEASURED_ON_CPU if self.on_cpu else MEASURED_ON_GPU
+            self.known[key] = best_size(self.measure(config, sizes))
+        return self.known[key]
+
+
+def best_size(seconds: dict[int, float]) -> int:
+    """The number of lanes that trains fastest; 1 where nothing was measured, or the gain is small."""
+    size = min(seconds, key=lambda size: seconds[size], default=1)
+    return size if size > 1 and seconds[1] / seconds[size] >= LEAST_GAIN else 1
+
+
+def n_shapes(space: Space) -> float:
+    """How many shapes a space has at most; inf for real numbers."""
+    return math.prod(_n_values(parameter.domain) for parameter in space.parameters if not is_free(parameter.name))
+
+
+def _n_values(domain: Any) -> float:
+    if isinstance(domain, Choices):
+        return len(domain.labels)
+    if isinstance(domain, IntRange):
+        return (domain.high - domain.low) // (domain.step or 1) + 1
+    return math.inf
+
+
+def rough_shape(config: TrialConfig) -> str:
+    """Equal for configs whose speed is about the same: sizes count by their power of two."""
+    model = config.model.model_dump(mode="json", exclude={"width", "dropout"})
+    if isinstance(config.model, LayeredModel):
+        widths = config.model.width if isinstance(config.model.width, tuple) else (config.model.width,)
+        rates = config.model.dropout if isinstance(config.model.dropout, tuple) else (config.model.dropout,)
+        model |= {"width": _power(max(widths, default=1)), "dropout": any(rates)}
+    data = config.data.model_dump(mode="json", exclude={"batch_size", "split"})
+    batch, limit = _power(config.data.batch_size), config.train.batches_per_epoch
+    return json.dumps([model, data, batch, limit and _power(limit), config.train.precision], sort_keys=True)
+
+
+def _power(value: int) -> int:
+    return round(math.log2(value))
