@@ -38,6 +38,11 @@ class PrecisionPlan:
     needs_scaler: bool
     """Whether small gradients vanish without a GradScaler: fp16 has 5 exponent bits, bf16 as many as fp32."""
 
+    @property
+    def name(self) -> str:
+        """fp32, bf16 or fp16."""
+        return "fp32" if self.autocast_dtype is None else "fp16" if self.needs_scaler else "bf16"
+
 
 def available() -> Available:
     """Ask torch what is there."""

@@ -38,6 +38,10 @@ class ArrayPart:
             self._on_device[device] = self._copy_to(device)
         return self._on_device[device]
 
+    def is_on(self, device: torch.device) -> bool:
+        """Whether its rows lie where they are used; true on the CPU."""
+        return self.inputs.device.type == device.type
+
     def _copy_to(self, device: torch.device) -> ArrayPart:
         free_bytes, _ = torch.cuda.mem_get_info(device)
         if self.inputs.nbytes + self.targets.nbytes > SHARE_OF_DEVICE * free_bytes:

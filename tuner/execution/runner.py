@@ -16,7 +16,7 @@ from torch import nn
 from tuner.config.schema import Data, PythonModel
 from tuner.data.batches import eval_batches
 from tuner.data.info import DataInfo
-from tuner.data.prepare import Prepared, prepare
+from tuner.data.prepare import NOT_DECODED, Prepared, prepare
 from tuner.device import resolve
 from tuner.errors import StorageError, TunerError, VerificationError
 from tuner.execution.protocol import EvaluateRequest, Evaluation, Machine, PrepareRequest
@@ -75,8 +75,7 @@ class Runner:
     def _data(self, data: Data) -> Prepared:
         request = self._request
         assert request is not None, "prepare comes first"
-        # Batch size and loader settings change nothing about the decoded data.
-        decoded = data.model_copy(update={"batch_size": 1, "num_workers": 0, "drop_last": False}).model_dump_json()
+        decoded = data.model_dump_json(exclude=NOT_DECODED)
         key = (decoded, request.metric, request.seed, request.base_dir, request.data_dir)
         if key not in self._prepared:
             while len(self._prepared) >= MAX_PREPARED:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -55,6 +56,8 @@ class EpochEnd:
     checkpoint: Checkpoint | None
     kept: tuple[int, ...] = ()
     """Epochs whose checkpoints are on disk now; empty when there is no new one."""
+    picked: Mapping[str, str] = field(default_factory=dict)
+    """What `auto` came to, for people: `{"data": "stored rows, memory-mapped"}`; only in an attempt's first epoch."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

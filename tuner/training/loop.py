@@ -20,7 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from tuner.config.schema import Plateau
-from tuner.data.batches import eval_batches, n_batches, train_batches
+from tuner.data.batches import n_batches
+from tuner.data.feed import Feed
 from tuner.data.global_rng import seeded
 from tuner.data.info import DataInfo
 from tuner.data.prepare import Prepared
@@ -54,7 +55,7 @@ class Run:
 
     job: TrainJob
     prepared: Prepared
-    channels_last: bool
+    feed: Feed
     device: torch.device
     precision: PrecisionPlan
     model: nn.Module
@@ -64,6 +65,8 @@ class Run:
     plateau: PlateauState | None
     best: BestEpoch
     steps_per_epoch: int
+    picked: dict[str, str]
+    """What `auto` came to; told with the first epoch, and empty from then on."""
     epoch: int = 0
 
     @classmethod
@@ -76,11 +79,12 @@ class Run:
         model = _initial_model(job, info, loss).to(device)
         channels_last = is_channels_last(info, device)
         model = in_memory_format(model, channels_last=channels_last)
+        feed = Feed.of(prepared, config.data, device=device, n_cores=job.n_cores, channels_last=channels_last)
         stopping = config.train.early_stopping
         return cls(
             job=job,
             prepared=prepared,
-            channels_last=channels_last,
+            feed=feed,
             device=device,
             precision=precision,
             model=model,
@@ -94,6 +98,7 @@ class Run:
                 min_delta=stopping.min_delta if stopping else 0.0,
             ),
             steps_per_epoch=_steps_per_epoch(job, info),
+            picked={"data": feed.picked, "precision": precision.name},
         )
 
     @property
@@ -168,6 +173,7 @@ def _run_epoch(run: Run, should_abort: Callable[[], bool]) -> EpochEnd:
         retain(run.job.folder, kept)
     else:
         metrics[run.job.metric] = float("nan")  # however good it looks, a diverged epoch has no value
+    picked, run.picked = run.picked, {}
     return EpochEnd(
         trial=run.job.trial,
         attempt=run.job.attempt,
@@ -176,6 +182,7 @@ def _run_epoch(run: Run, should_abort: Callable[[], bool]) -> EpochEnd:
         seconds=time.perf_counter() - started,
         checkpoint=saved,
         kept=tuple(sorted(kept)),
+        picked=picked,
     )
 
 
@@ -238,31 +245,14 @@ def _lr(run: Run, step: int) -> float:
 
 
 def _train_batches(run: Run, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    data = run.job.config.data
-    return train_batches(
-        run.prepared.train,
-        run.prepared.preprocess,
-        batch_size=data.batch_size,
-        drop_last=data.drop_last,
-        num_workers=data.num_workers,
-        device=run.device,
-        epoch_seed=derive(run.job.seed, "shuffle", epoch),
-        limit=run.job.config.train.batches_per_epoch,
-        channels_last=run.channels_last,
-    )
+    epoch_seed = derive(run.job.seed, "shuffle", epoch)
+    return run.feed.train(epoch_seed=epoch_seed, limit=run.job.config.train.batches_per_epoch)
 
 
 def _validate(run: Run) -> dict[str, float]:
     info = run.prepared.info
-    batches = eval_batches(
-        run.prepared.val,
-        run.prepared.preprocess,
-        device=run.device,
-        num_workers=run.job.config.data.num_workers,
-        channels_last=run.channels_last,
-    )
     names = recorded_for(info.task, run.job.metric.removeprefix("val/"))
-    return evaluate(run.model, batches, loss=run.loss, info=info, names=names, split="val")
+    return evaluate(run.model, run.feed.val(), loss=run.loss, info=info, names=names, split="val")
 
 
 def _resume(run: Run) -> None:
