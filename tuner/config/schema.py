@@ -64,7 +64,7 @@ class Augment(Section):
     kind: Literal["none", "light", "standard"] = "none"
     """none, light (shift) or standard (shift, flip and erase)."""
     shift: Annotated[int, Field(ge=0, le=64)] = 2
-    """Largest shift in pixels, down and across; what comes in from outside mirrors the image."""
+    """Largest shift in pixels, down and across; what comes in from outside repeats the edge."""
     flip: bool = True
     """standard: flip half of the images from left to right."""
     erase: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
