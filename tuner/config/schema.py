@@ -613,7 +613,9 @@ class Search(Section):
     timeout: Annotated[float, Field(gt=0.0)] | None = None
     """Wall time of the study in total: seconds, or text such as 90s, 30m, 1h30m."""
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    """Processes that train; `auto` is one a GPU, or one a core without a GPU."""
+    """Processes that train; `auto` is one a core, or on GPUs one each, more where they are idle, as memory allows."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    """Threads of each worker; `auto` measures when there are more cores than workers. They stay with the study."""
     lanes: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     """Trials that one worker trains at once; only 1 (which `auto` means) is available in this version."""
 

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from tuner.data.info import DataInfo
-from tuner.execution.protocol import EvaluateRequest, Evaluation, Event, Machine, PrepareRequest
+from tuner.execution.protocol import (
+    EvaluateRequest,
+    Evaluation,
+    Event,
+    Machine,
+    Measured,
+    MeasureRequest,
+    PrepareRequest,
+)
 from tuner.execution.runner import Runner
 from tuner.training.events import Decision, EpochEnd, TrialEnd
 from tuner.training.job import TrainJob
@@ -29,6 +37,9 @@ class InlineExecutor:
 
     def prepare(self, request: PrepareRequest) -> DataInfo:
         return self._runner.prepare(request)
+
+    def measure(self, request: MeasureRequest) -> Measured:
+        return self._runner.measure(request)
 
     def grow(self, n_slots: int) -> None:
         assert n_slots == 1, "one process trains one job at a time"

@@ -25,6 +25,8 @@ from tuner.execution.protocol import (
     Evaluation,
     Event,
     Machine,
+    Measured,
+    MeasureRequest,
     PrepareRequest,
     Refused,
     WorkerLost,
@@ -34,6 +36,10 @@ from tuner.training.job import TrainJob
 
 ABORT_GRACE_S = 5.0
 """How long a worker may take to notice an abort before it is killed."""
+
+
+MEASURE_GRACE_S = 60.0
+"""How long a few training steps may take before their worker is given up."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,6 +128,20 @@ class ProcessExecutor:
         info: DataInfo = self._ask(self._first(), request)
         self._first().is_prepared = True
         return info
+
+    def measure(self, request: MeasureRequest) -> Measured:
+        worker = self._first()
+        try:
+            worker.connection.send(request)
+            if worker.connection.poll(MEASURE_GRACE_S):
+                measured: Measured = worker.connection.recv()
+                return measured
+        except (EOFError, OSError):
+            pass
+        # It died of the user's model, or hangs in it: its trials will say so, in a fresh process.
+        _end(worker)
+        self._workers[0] = self._new_worker()
+        return Measured()
 
     def evaluate(self, request: EvaluateRequest) -> Evaluation:
         self.machine()

@@ -6,7 +6,7 @@ Everything here crosses a pipe, so it is plain and picklable.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,36 @@ class PrepareRequest:
     base_dir: Path
     data_dir: Path
     threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureRequest:
+    """Take a few training steps of the base config; the data is prepared."""
+
+    prepare: PrepareRequest
+    thread_choices: tuple[int, ...]
+    device: str
+    """The CPU, where the numbers of threads are compared, or a GPU, whose use is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuUse:
+    """What a trial of the base config takes of a GPU."""
+
+    free_bytes: int
+    """Of the card, before."""
+    peak_bytes: int
+    busy_share: float
+    """Of the time of a step, in which the card computes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The answer to a MeasureRequest; empty when the steps failed, which the trials will report."""
+
+    step_seconds: dict[int, float] = field(default_factory=dict)
+    """By number of threads."""
+    gpu: GpuUse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +128,9 @@ class Executor(Protocol):
 
     def prepare(self, request: PrepareRequest) -> DataInfo:
         """Decode the data; raises the TunerError that it is refused with."""
+
+    def measure(self, request: MeasureRequest) -> Measured:
+        """Measure training steps after `prepare`; empty when that goes wrong in any way."""
 
     def machine(self) -> Machine:
         """What there is to train on."""

@@ -19,7 +19,15 @@ from tuner.data.info import DataInfo
 from tuner.data.prepare import NOT_DECODED, Prepared, prepare
 from tuner.device import resolve
 from tuner.errors import StorageError, TunerError, VerificationError
-from tuner.execution.protocol import EvaluateRequest, Evaluation, Machine, PrepareRequest
+from tuner.execution.protocol import (
+    EvaluateRequest,
+    Evaluation,
+    GpuUse,
+    Machine,
+    Measured,
+    MeasureRequest,
+    PrepareRequest,
+)
 from tuner.models.build import build_model, check_output
 from tuner.optim.losses import LossFunction, build_loss
 from tuner.optim.optimizers import build_optimizer
@@ -27,6 +35,7 @@ from tuner.paths import write_atomically
 from tuner.registry import target_file
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
+from tuner.training import probe
 from tuner.training.evaluate import evaluate
 from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
@@ -71,6 +80,27 @@ class Runner:
         prepared = self._data(request.config.data)
         _try_out(request, prepared)
         return prepared.info
+
+    def measure(self, request: MeasureRequest) -> Measured:
+        """Training steps of the base config; whatever goes wrong in them is left to the trials, which report it."""
+        self._request = request.prepare
+        config, base_dir = request.prepare.config, request.prepare.base_dir
+        device = torch.device(request.device)
+        try:
+            prepared = self._data(config.data)
+            if device.type == "cuda":
+                free_bytes, peak_bytes, busy = probe.gpu_use(config, prepared, base_dir=base_dir, device=device)
+                return Measured(gpu=GpuUse(free_bytes=free_bytes, peak_bytes=peak_bytes, busy_share=busy))
+            return Measured(
+                step_seconds=probe.step_seconds(
+                    config, prepared, base_dir=base_dir, thread_choices=request.thread_choices
+                )
+            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
+            _log.warning("the base config could not be measured: %s", _short(error))
+            return Measured()
+        finally:
+            torch.set_num_threads(request.prepare.threads)
 
     def _data(self, data: Data) -> Prepared:
         request = self._request

@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tuner.errors import DataError, StorageError, TunerError
-from tuner.execution.protocol import Command, EvaluateRequest, PrepareRequest, Refused
+from tuner.execution.protocol import Command, EvaluateRequest, MeasureRequest, PrepareRequest, Refused
 from tuner.execution.runner import Runner
 from tuner.training.events import Decision, TrialEnd
 from tuner.training.job import TrainJob
@@ -69,6 +69,8 @@ def worker_main(connection: Connection) -> None:
                 _train(connection, inbox, runner, message)
         elif isinstance(message, PrepareRequest):
             _answer(connection, runner.prepare, message)
+        elif isinstance(message, MeasureRequest):
+            connection.send(runner.measure(message))
         elif isinstance(message, EvaluateRequest):
             _answer(connection, runner.evaluate, message)
 

@@ -182,6 +182,28 @@ class StudyReader:
             row = connection.execute(query).mappings().one()
         return {name: json.loads(row[name]) for name in ("spec", "data", "code", "versions")}
 
+    def n_finished(self, study: StudyRow) -> int:
+        """Trials that are over."""
+        columns = tables.optuna_trials.c
+        query = select(func.count()).where(
+            columns.study_id == study.study_id, columns.state.in_(["COMPLETE", "PRUNED", "FAIL"])
+        )
+        with storage_errors(self.url), self.engine.connect() as connection:
+            return int(_scalar(connection, query))
+
+    def threads(self, study: StudyRow) -> int | None:
+        """Threads of the latest attempt on the CPU; None when there is none."""
+        columns = tables.attempts.c
+        query = (
+            select(columns.threads)
+            .where(columns.uid == study.uid, columns.device == "cpu")
+            .order_by(columns.session.desc(), columns.started_at.desc())
+            .limit(1)
+        )
+        with storage_errors(self.url), self.engine.connect() as connection:
+            found: int | None = connection.execute(query).scalar()
+        return found
+
     def trials(self, study: StudyRow) -> list[TrialRow]:
         """All trials in the order of their numbers."""
         with storage_errors(self.url), self.engine.connect() as connection:
