@@ -9,13 +9,17 @@ import psutil
 import pytest
 import torch
 
-from tuner.config.schema import PythonData
+from tuner.config.schema import PythonData, TrialConfig
 from tuner.data.batches import stacked_batches, train_batches
 from tuner.data.feed import Feed
-from tuner.data.parts import StreamPart
+from tuner.data.parts import ItemCost, StreamPart
 from tuner.data.prefetch import moved
 from tuner.data.prepare import Prepared, prepare
-from tuner.data.streams import MAX_LOADERS, ItemCost, StreamLoader, choose_loaders, item_cost, n_loaders
+from tuner.data.streams import MAX_LOADERS, StreamLoader, choose_loaders, item_cost, n_loaders
+from tuner.execution.protocol import PrepareRequest
+from tuner.execution.runner import Runner
+from tuner.training.events import Decision, Outcome
+from tuner.training.job import TrainJob
 
 CPU = torch.device("cpu")
 CODE = """
@@ -80,6 +84,53 @@ def test_the_same_processes_read_every_epoch_and_both_parts_and_end_with_the_tri
     del trial
     gc.collect()
     assert not pids & loader_pids()
+
+
+def test_a_trial_leaves_no_loader_process_behind_however_it_ends(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(CODE)
+    config = TrialConfig.model_validate(
+        {
+            "objective": {"metric": "accuracy"},
+            "data": {"kind": "python", "target": "mine.py:Mine", "in_memory": False, "batch_size": 8, "num_workers": 1},
+            "model": {"kind": "mlp", "depth": 0},
+            "loss": {"kind": "auto"},
+            "optimizer": {"kind": "sgd"},
+            "schedule": {"kind": "constant"},
+            "train": {"epochs": 2, "device": "cpu"},
+        }
+    )
+    aborted = False
+    runner = Runner(lambda: aborted)
+    request = PrepareRequest(
+        config=config, metric="accuracy", seed=0, base_dir=tmp_path, data_dir=tmp_path / "data", threads=1
+    )
+    runner.prepare(request)
+    job = TrainJob(
+        trial=0,
+        attempt=1,
+        seed=5,
+        config=config,
+        metric="val/accuracy",
+        maximize=True,
+        checkpoints=(),
+        folder=tmp_path / "0",
+        base_dir=tmp_path,
+        threads=1,
+        device="cpu",
+    )
+    before = loader_pids()
+    for outcome in (Outcome.ABORTED, Outcome.COMPLETED):
+        aborted = False
+        run = runner.run(job)
+        assert next(run).picked["data"] == "streamed, 1 loader process"
+        assert len(loader_pids() - before) == 1
+        aborted = outcome is Outcome.ABORTED
+        if not aborted:
+            assert run.send(Decision.CONTINUE).picked == {}
+        with pytest.raises(StopIteration) as ended:
+            run.send(Decision.CONTINUE)
+        assert ended.value.value.outcome is outcome
+        assert loader_pids() <= before
 
 
 @pytest.mark.parametrize("num_workers", (0, 2))

@@ -49,6 +49,14 @@ class ArrayPart:
         return ArrayPart(inputs=self.inputs.to(device), targets=self.targets.to(device))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemCost:
+    """Seconds that reading one item takes, and those of them in which a core was busy."""
+
+    wall_s: float
+    cpu_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamPart:
     """Items of a user's dataset that are read when they are needed, and their targets, which were read once."""
@@ -58,6 +66,8 @@ class StreamPart:
     """The number of each row among all items."""
     targets: Tensor
     encoder: ImageEncoder | TensorEncoder
+    costs: list[ItemCost] = field(default_factory=list, repr=False)
+    """What an item takes, once it was measured in this process."""
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tuner import seeding
 from tuner.data.global_rng import seeded
-from tuner.data.parts import Part, StreamPart
+from tuner.data.parts import ItemCost, Part, StreamPart
 from tuner.errors import DataError
 
 Stored = tuple[Tensor, Tensor]
@@ -130,14 +130,6 @@ def _unchanged(batch: Any) -> Any:
 # ------------------------------------------------------------------------------------------------------------ how many
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ItemCost:
-    """Seconds that reading one item takes, and those of them in which a core was busy."""
-
-    wall_s: float
-    cpu_s: float
-
-
 def choose_loaders(setting: int | Literal["auto"], part: Part, *, batch_size: int, n_cores: int) -> int:
     """Loader processes for a part: none for stored rows, what the user set, or what `n_loaders` finds.
 
@@ -145,7 +137,11 @@ def choose_loaders(setting: int | Literal["auto"], part: Part, *, batch_size: in
     """
     if not isinstance(part, StreamPart):
         return 0
-    return setting if isinstance(setting, int) else n_loaders(item_cost(part), batch_size=batch_size, n_cores=n_cores)
+    if isinstance(setting, int):
+        return setting
+    if not part.costs:
+        part.costs.append(item_cost(part))
+    return n_loaders(part.costs[0], batch_size=batch_size, n_cores=n_cores)
 
 
 def n_loaders(cost: ItemCost, *, batch_size: int, n_cores: int) -> int:
@@ -158,15 +154,18 @@ def n_loaders(cost: ItemCost, *, batch_size: int, n_cores: int) -> int:
 
 
 def item_cost(part: StreamPart) -> ItemCost:
-    """Read a few items; an item that cannot be read costs nothing here, training will say it."""
-    rows = range(0, len(part), max(1, len(part) // (N_MEASURED + 1)))[: N_MEASURED + 1]
+    """Read a few items; one that cannot be read costs nothing here, training will say it."""
+    rows = range(0, len(part), max(1, len(part) // N_MEASURED))[:N_MEASURED]
     try:
         with seeded(0):
             part.read([rows[0]])  # opens files, fills caches
-            wall, cpu = time.perf_counter(), time.process_time()
-            for row in rows:
-                part.read([row])
-            wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+            costs = [_cost_of(part, row) for row in rows]
     except DataError:
         return ItemCost(wall_s=0.0, cpu_s=0.0)
-    return ItemCost(wall_s=wall / len(rows), cpu_s=cpu / len(rows))
+    return min(costs, key=lambda cost: cost.wall_s)  # the others may have waited for a core, not for a disk
+
+
+def _cost_of(part: StreamPart, row: int) -> ItemCost:
+    wall, cpu = time.perf_counter(), time.process_time()
+    part.read([row])
+    return ItemCost(wall_s=time.perf_counter() - wall, cpu_s=time.process_time() - cpu)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from tuner.config.schema import Data, PythonModel
+from tuner.data.augment import Augmenter
 from tuner.data.batches import eval_batches
 from tuner.data.info import DataInfo
 from tuner.data.prepare import NOT_DECODED, Prepared, prepare
@@ -228,6 +229,7 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     device = torch.device("cpu")
     resolve(config.train.device)
     loss = build_loss(config.loss, prepared.info)
+    Augmenter.of(config.data.augment, prepared.info.input_shape, prepared.info.input_dtype)
     if isinstance(config.model, PythonModel):
         target_file(config.model.target, request.base_dir)
     x_B, _ = next(iter(eval_batches(prepared.val, prepared.preprocess, device=device, limit=1)))
