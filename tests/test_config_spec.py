@@ -35,7 +35,7 @@ data:
   kind: fashion_mnist
   batch_size: 128
   split: {val: 0.1, test: 0.1, stratify: true}
-  num_workers: 0
+  num_workers: auto
   drop_last: false
 model: {kind: mlp, depth: 2, width: 128, dropout: 0.1, activation: relu, norm: none}
 loss: {kind: auto, label_smoothing: 0.0}

@@ -1,16 +1,16 @@
-"""Batches: their order, their sizes, and that a DataLoader makes them whole."""
+"""Batches: their order, their sizes, alone and stacked for several lanes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
-from torch.utils import data as torch_data
 
-from tuner.config.schema import SklearnData
+from tuner.config.schema import Augment, SklearnData
 from tuner.data import batches as module
-from tuner.data.batches import eval_batches, evaluation_batch_size, n_batches, train_batches
+from tuner.data.augment import Augmenter
+from tuner.data.batches import eval_batches, evaluation_batch_size, n_batches, stacked_batches, train_batches
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
 
@@ -115,28 +115,42 @@ def test_inputs_are_float32_and_labels_int64(digits: Prepared) -> None:
     assert (x.dtype, x.shape, y.dtype, y.shape) == (torch.float32, (64, 1, 8, 8), torch.int64, (64,))
 
 
-def test_a_dataloader_is_fed_index_tensors_and_returns_whole_batches(
+@pytest.mark.parametrize("options", ({}, {"drop_last": True}, {"limit": 3}))
+@pytest.mark.parametrize("kind", ("none", "standard"))
+def test_stacked_batches_are_those_of_each_lane(digits: Prepared, kind: str, options: dict[str, Any]) -> None:
+    seeds = (3, 1, 2)
+    section = Augment.model_validate({"kind": kind})
+    shared = {"batch_size": 100, "device": "cpu", "augmenter": Augmenter.of(section, (1, 8, 8)), **options}
+    stacked = list(stacked_batches(digits.train, digits.preprocess, epoch_seeds=seeds, **shared))
+    alone = [list(train_batches(digits.train, digits.preprocess, epoch_seed=seed, **shared)) for seed in seeds]
+    assert [len(y[0]) for _, y in stacked] == [len(y) for _, y in alone[0]]
+    for number, (x, y) in enumerate(stacked):
+        assert torch.equal(x, torch.stack([lane[number][0] for lane in alone]))
+        assert torch.equal(y, torch.stack([lane[number][1] for lane in alone]))
+
+
+def test_the_data_is_indexed_once_for_all_lanes(digits: Prepared) -> None:
+    def calls(n_lanes: int) -> int:
+        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
+            list(
+                stacked_batches(
+                    digits.train, digits.preprocess, epoch_seeds=range(n_lanes), batch_size=479, device="cpu"
+                )
+            )
+        return sum(event.count for event in profile.key_averages() if event.key == "aten::index_select")
+
+    assert calls(1) == calls(5) == 2 * 3
+
+
+def test_batches_that_share_a_block_have_the_values_of_single_ones(
     digits: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[torch.Tensor] = []
-    original = module._WholeBatches.__getitem__
-
-    def watched(self: object, indices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        asked.append(indices)
-        return original(self, indices)  # type: ignore[arg-type]
-
-    loaders: list[torch_data.DataLoader[object]] = []
-    started = module._started
-
-    def remember(loader: torch_data.DataLoader[object]) -> Iterator[object]:
-        loaders.append(loader)
-        return started(loader)
-
-    monkeypatch.setattr(module._WholeBatches, "__getitem__", watched)
-    monkeypatch.setattr(module, "_started", remember)
-    assert len(epoch(digits, size=500)) == 3
-    assert [len(indices) for indices in asked] == [500, 500, 437]
-    assert [type(loader) for loader in loaders] == [torch_data.DataLoader]
+    single = epoch(digits, size=100)
+    monkeypatch.setattr(module._Reader, "_batches_at_once", lambda reader, plan: 4)
+    assert [len(y) for _, y in epoch(digits, size=100)] == [len(y) for _, y in single]
+    for (x, y), (x_single, y_single) in zip(epoch(digits, size=100), single, strict=True):
+        assert torch.equal(x, x_single)
+        assert torch.equal(y, y_single)
 
 
 def test_a_loader_does_not_draw_from_the_generator_that_dropout_uses(digits: Prepared) -> None:

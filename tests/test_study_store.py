@@ -6,6 +6,7 @@ import math
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,33 @@ def epoch_end(epoch: int, value: float, *, trial: int = 0, attempt: int = 1, sav
         seconds=0.5,
         checkpoint=checkpoint if saved else None,
     )
+
+
+def test_what_was_picked_is_kept_with_the_attempt(store: StudyStore, spec: Spec, url: str) -> None:
+    ask(store, spec)
+    begin(store)
+    assert detail(url).attempts[0].picked == {}
+    store.record_epochs([replace(epoch_end(1, 0.5), picked={"data": "stored rows", "step": "compiled"})], METRIC)
+    store.record_epochs([epoch_end(2, 0.6)], METRIC)
+    assert detail(url).attempts[0].picked == {"data": "stored rows", "step": "compiled"}
+
+
+def test_a_database_of_an_earlier_version_is_read_as_it_is_and_brought_up_to_date_by_a_search(
+    store: StudyStore, opened: Callable[[], StudyStore], spec: Spec, url: str, tmp_path: Path
+) -> None:
+    ask(store, spec)
+    begin(store)
+    record(store, [0.5])
+    store.end_attempt(0, 1, Outcome.PAUSED, seconds=1.0)
+    store.close()
+    with closing(sqlite3.connect(tmp_path / "studies.db")) as connection:
+        connection.execute("ALTER TABLE tuner_attempts DROP COLUMN picked")
+    (before,) = detail(url).attempts
+    assert (before.outcome, before.picked) == ("paused", {})
+    resumed = resume(opened)
+    begin(resumed, attempt=2)
+    resumed.record_epochs([replace(epoch_end(2, 0.5, attempt=2), picked={"data": "streamed"})], METRIC)
+    assert [attempt.picked for attempt in detail(url).attempts] == [{}, {"data": "streamed"}]
 
 
 def record(store: StudyStore, values: list[float], trial: int = 0) -> None:

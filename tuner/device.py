@@ -40,6 +40,11 @@ class PrecisionPlan:
     is_double: bool = False
     """Whether weights and inputs are fp64 instead of fp32."""
 
+    @property
+    def name(self) -> str:
+        """fp32, bf16 or fp16."""
+        return "fp32" if self.autocast_dtype is None else "fp16" if self.needs_scaler else "bf16"
+
 
 def available() -> Available:
     """Ask torch what is there."""

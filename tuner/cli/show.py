@@ -10,7 +10,7 @@ from tuner.cli import options
 from tuner.cli.tables import duration, number, render, scalar
 
 if TYPE_CHECKING:
-    from tuner.study.queries import TrialDetail
+    from tuner.study.queries import AttemptRow, TrialDetail
 
 
 @click.command()
@@ -47,8 +47,11 @@ def _text(detail: TrialDetail) -> str:
     ]
     if rows:
         lines += ["", render(["epoch", *names, "time"], rows)]
-    attempts = [
+    return "\n".join([*lines, "", *(_attempt(item) for item in detail.attempts)]).rstrip()
+
+
+def _attempt(item: AttemptRow) -> str:
+    line = (
         f"attempt {item.attempt}: {item.outcome or 'running'} on {item.device}, {item.threads} threads {item.message}"
-        for item in detail.attempts
-    ]
-    return "\n".join([*lines, "", *attempts]).rstrip()
+    )
+    return "\n".join([line.rstrip(), *(f"  {what}: {choice}" for what, choice in item.picked.items())])

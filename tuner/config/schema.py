@@ -55,24 +55,52 @@ class Split(Section):
     """Keep the class proportions in every part (classification only)."""
 
 
+class Augment(Section):
+    """Random changes of the training images, made anew for every epoch; the validation and test parts stay as they are.
+
+    `light` shifts; `standard` shifts, flips from left to right, and blanks a rectangle.
+    """
+
+    kind: Literal["none", "light", "standard"] = "none"
+    """none, light (shift) or standard (shift, flip and erase)."""
+    shift: Annotated[int, Field(ge=0, le=64)] = 2
+    """Largest shift in pixels, down and across; what comes in from outside repeats the edge."""
+    flip: bool = True
+    """standard: flip half of the images from left to right."""
+    erase: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
+    """standard: share of the images in which a rectangle of 2 to 33 % of the area is set to the mean."""
+
+
 class DataSection(Section):
     """What every data source takes."""
 
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Rows in one optimizer step."""
     split: Split = Split()
-    num_workers: Annotated[int, Field(ge=0)] = 0
-    """DataLoader processes; only used for data that is streamed because it does not fit in memory."""
+    num_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
+    """Loader processes of a trial, for streamed data only; `auto` follows the time an item takes and the free cores."""
     drop_last: bool = False
     """Leave out the last batch of an epoch when it is not full."""
     normalize: bool = True
     """Scale the inputs to mean 0 and deviation 1, measured on the training part."""
+    augment: Augment = Augment()
+
+    def refuse_augment(self, rows: str) -> None:
+        """For sources that are known to have no images."""
+        if self.augment.kind != "none":
+            raise ValueError(f"augment: {self.augment.kind} is for images, and {rows} are none; leave it out")
 
 
 class SklearnData(DataSection):
     """One of the small data sets that scikit-learn carries."""
 
     kind: Literal["digits", "iris", "wine", "breast_cancer", "diabetes"]
+
+    @model_validator(mode="after")
+    def _images_alone_are_augmented(self) -> SklearnData:
+        if self.kind != "digits":
+            self.refuse_augment(f"the rows of {self.kind}")
+        return self
 
 
 class ImageData(DataSection):
@@ -102,6 +130,11 @@ class CsvData(DataSection):
     """Numeric columns to treat as categories."""
     max_categories: Annotated[int, Field(ge=2)] = 50
     """Categories kept for one column; rarer ones share one."""
+
+    @model_validator(mode="after")
+    def _images_alone_are_augmented(self) -> CsvData:
+        self.refuse_augment("the rows of a table")
+        return self
 
 
 class PythonData(DataSection):
@@ -581,7 +614,9 @@ class Search(Section):
     timeout: Annotated[float, Field(gt=0.0)] | None = None
     """Wall time of the study in total: seconds, or text such as 90s, 30m, 1h30m."""
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
-    """Processes that train; `auto` is one a GPU, or one a core without a GPU."""
+    """Processes that train; `auto` is one a core, or on GPUs one each, more where they are idle, as memory allows."""
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    """Threads of each worker; `auto` measures when there are more cores than workers. They stay with the study."""
     lanes: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     """Trials of one shape that one worker trains together; `auto` measures whether that is faster."""
     breadth: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25

@@ -1,31 +1,30 @@
-"""Batches for training and evaluation, by a DataLoader in every case.
+"""Batches for training and evaluation.
 
-Stored rows: the loader's dataset takes an index tensor and returns a whole batch, never a Python call a sample. Rows
-stay uint8 (images) and are converted and scaled a batch at a time. Fashion-MNIST, 54 000 rows, one thread of a 2-core
-x86 server, torch 2.15, best of 4 epochs, us a sample at batch 64 / 256: uint8 0.59 / 0.51, float32 scaled beforehand
-0.63 / 0.60 (and four times the memory); `x[indices]` instead of `index_select` 1.46 / 1.32. Streamed rows: an ordinary
-loader with its own processes.
+Stored rows: whole batches are indexed from one tensor, never a Python call a sample. Rows stay uint8 (images) and are
+converted and scaled a batch at a time. Fashion-MNIST, 54 000 rows, one core of a 2-core x86 server, torch 2.15, best of
+4 epochs, us a batch of 32 / 64 / 256: this 16 / 24 / 75, a DataLoader over whole batches 30 / 39 / 96, index_select
+alone 7 / 11 / 34; rows scaled beforehand would take four times the memory and gain nothing. On a GPU several batches
+are made at once, since there each of these small steps costs a launch. Streamed rows: `tuner.data.streams`.
+
+T lanes, B rows of a batch.
 """
 
 from __future__ import annotations
 
 import math
-import multiprocessing
-import sys
-import warnings
 from collections.abc import Iterator, Sequence
-from typing import Any
+from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from tuner import seeding
-from tuner.data.global_rng import seeded
+from tuner.data.augment import Augmenter
 from tuner.data.parts import ArrayPart, Part, StreamPart
+from tuner.data.prefetch import moved
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import apply
-from tuner.errors import DataError
+from tuner.data.streams import Request, StreamLoader
 
 Batch = tuple[Tensor, Tensor]
 
@@ -33,6 +32,10 @@ EVALUATED_ROWS = 256
 EVALUATED_VALUES = 2**21
 """Limits of an evaluation batch: it depends on the data alone, so that sums are repeatable."""
 IMAGE_BATCH_NDIM = 4
+BLOCK_BYTES = 2**26
+"""Batches that are made at once on a GPU. On the CPU it is one: the next batch would push this one out of the cache."""
+ALIGNED_BYTES = 64
+"""Batches share a block only when each begins at such an address, as tensors of their own do."""
 
 
 def n_batches(n_rows: int, *, batch_size: int, drop_last: bool = False, limit: int | None = None) -> int:
@@ -58,19 +61,49 @@ def train_batches(
     limit: int | None = None,
     num_workers: int = 0,
     channels_last: bool = False,
+    augmenter: Augmenter | None = None,
+    loader: StreamLoader | None = None,
 ) -> Iterator[Batch]:
     """One epoch of (x, y) on the device, in an order that depends on `epoch_seed` alone.
 
     `limit` takes its first batches. x is float32 as the model sees it (int64 for tokens), y is int64 [B] or float32
     [B, n_targets]. What a streamed dataset draws from the global generators is seeded from `epoch_seed` and the batch,
-    whichever process reads it; the generators of this process are left as they were. `num_workers` matters to streamed
-    data alone. Raises DataError when a streamed item cannot be read.
+    whichever process reads it; the generators of this process are left as they were. `num_workers`, and `loader`, which
+    has its own, matter to streamed data alone. Raises DataError when a streamed item cannot be read.
     """
-    device = torch.device(device)
     count = n_batches(len(part), batch_size=batch_size, drop_last=drop_last, limit=limit)
-    order = torch.randperm(len(part), generator=torch.Generator().manual_seed(epoch_seed))[: count * batch_size]
-    loader = _loader(part, order, batch_size, device=device, seed=epoch_seed, num_workers=num_workers)
-    return _model_batches(loader, preprocess, device, channels_last=channels_last)
+    plan = _plan(part, [epoch_seed], batch_size, count, augmenter)
+    reader = _Reader(part, preprocess, torch.device(device), channels_last=channels_last, loader=loader)
+    return reader.batches(plan, num_workers)
+
+
+def stacked_batches(
+    part: Part,
+    preprocess: Preprocess,
+    *,
+    epoch_seeds: Sequence[int],
+    batch_size: int,
+    device: torch.device | str,
+    drop_last: bool = False,
+    limit: int | None = None,
+    num_workers: int = 0,
+    channels_last: bool = False,
+    augmenter: Augmenter | None = None,
+    loader: StreamLoader | None = None,
+) -> Iterator[Batch]:
+    """One epoch of x [T, B, ...] and y [T, B, ...] for T lanes, each with the order and the draws of its own seed.
+
+    Equal, bit for bit, to the `train_batches` of each seed stacked, and as cheap as one batch of T * B rows.
+    """
+    count = n_batches(len(part), batch_size=batch_size, drop_last=drop_last, limit=limit)
+    plan = _plan(part, epoch_seeds, batch_size, count, augmenter)
+    reader = _Reader(part, preprocess, torch.device(device), channels_last=channels_last, loader=loader)
+    n = len(epoch_seeds)
+    return ((_lanes(x, n), _lanes(y, n)) for x, y in reader.batches(plan, num_workers))
+
+
+def _lanes(flat: Tensor, n_lanes: int) -> Tensor:
+    return torch.unflatten(flat, 0, (n_lanes, -1))
 
 
 def eval_batches(
@@ -81,13 +114,14 @@ def eval_batches(
     limit: int | None = None,
     num_workers: int = 0,
     channels_last: bool = False,
+    loader: StreamLoader | None = None,
 ) -> Iterator[Batch]:
     """All rows, or the first `limit` batches, in their fixed order and a batch size that depends on the data alone."""
-    device = torch.device(device)
     batch_size = evaluation_batch_size(preprocess.input_shape)
     order = torch.arange(len(part))[: None if limit is None else limit * batch_size]
-    loader = _loader(part, order, batch_size, device=device, seed=0, num_workers=num_workers)
-    return _model_batches(loader, preprocess, device, channels_last=channels_last)
+    plan = _Plan(order=order, batch_size=batch_size, seeds=(0,))
+    reader = _Reader(part, preprocess, torch.device(device), channels_last=channels_last, loader=loader)
+    return reader.batches(plan, num_workers)
 
 
 def evaluation_batch_size(input_shape: Sequence[int]) -> int:
@@ -96,93 +130,130 @@ def evaluation_batch_size(input_shape: Sequence[int]) -> int:
     return min(EVALUATED_ROWS, 1 << (rows.bit_length() - 1))
 
 
-def _model_batches(
-    loader: DataLoader[Any], preprocess: Preprocess, device: torch.device, *, channels_last: bool
-) -> Iterator[Batch]:
-    constants = None if preprocess.scaling is None else preprocess.scaling.constants(device)
-    for batch in _started(loader):
-        if isinstance(batch, DataError):
-            raise batch
-        stored, targets = batch
-        x = apply(stored.to(device), constants)
-        if channels_last and x.ndim == IMAGE_BATCH_NDIM:
-            x = x.contiguous(memory_format=torch.channels_last)
-        yield x, targets.to(device)
+# ----------------------------------------------------------------------------------------------------------------- plan
 
 
-def _loader(
-    part: Part, order: Tensor, batch_size: int, *, device: torch.device, seed: int, num_workers: int
-) -> DataLoader[Any]:
-    if isinstance(part, ArrayPart):
-        return _array_loader(part.on(device), order, batch_size, seed)
-    return _stream_loader(part, order, batch_size, seed, num_workers)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Plan:
+    """Which rows make up the batches of an epoch, and what happens to them.
+
+    `order` has all rows one after the other: those of the first batch for each lane in turn, then of the second ...
+    """
+
+    order: Tensor
+    batch_size: int
+    """Of one lane."""
+    seeds: tuple[int, ...]
+    augmenter: Augmenter | None = None
+    draws: Tensor | None = None
+    """As `Augmenter.draw` gives them, in the order of `order`."""
+
+    @property
+    def rows(self) -> int:
+        """Rows of all lanes in one batch."""
+        return self.batch_size * len(self.seeds)
 
 
-class _WholeBatches(Dataset[Batch]):
-    """A dataset whose items are batches: an index tensor gives a whole one."""
-
-    def __init__(self, part: ArrayPart) -> None:
-        self._part = part
-
-    def __getitem__(self, indices: Tensor) -> Batch:
-        return self._part.inputs.index_select(0, indices), self._part.targets.index_select(0, indices)
-
-
-class _StreamedItems(Dataset[Any]):
-    """A dataset that reads a whole batch at once, so that its random draws can be seeded by batch."""
-
-    def __init__(self, part: StreamPart, epoch_seed: int) -> None:
-        self._part = part
-        self._epoch_seed = epoch_seed
-
-    def __len__(self) -> int:
-        return len(self._part)
-
-    def __getitem__(self, index: int) -> Batch | DataError:
-        return self.__getitems__([index])
-
-    def __getitems__(self, indices: list[int]) -> Batch | DataError:
-        """A batch, or the error: raised in a loader's process, it would come back inside that process' traceback."""
-        try:
-            with seeded(seeding.derive(self._epoch_seed, "items", int(indices[0]))):
-                return self._part.read([int(index) for index in indices])
-        except DataError as error:
-            return error
-
-
-def _array_loader(part: ArrayPart, order: Tensor, batch_size: int, seed: int) -> DataLoader[Any]:
-    return DataLoader(
-        _WholeBatches(part),
-        batch_size=None,
-        # The order goes to the device once an epoch: indices of every batch would be a synchronisation a step.
-        sampler=torch.split(order.to(part.targets.device), batch_size) if len(order) else (),
-        collate_fn=_unchanged,
-        generator=torch.Generator().manual_seed(seed),
+def _plan(part: Part, seeds: Sequence[int], batch_size: int, count: int, augmenter: Augmenter | None) -> _Plan:
+    n_rows = len(part)
+    n_used = min(n_rows, count * batch_size)
+    orders = [torch.randperm(n_rows, generator=torch.Generator().manual_seed(seed))[:n_used] for seed in seeds]
+    # Drawn for the whole epoch, however many batches are taken: a limited one begins like a whole one.
+    draws = [augmenter.draw(seed, n_rows)[:n_used] for seed in seeds] if augmenter else []
+    return _Plan(
+        order=_interleaved(orders, batch_size),
+        batch_size=batch_size,
+        seeds=tuple(seeds),
+        augmenter=augmenter,
+        draws=_interleaved(draws, batch_size) if draws else None,
     )
 
 
-def _stream_loader(part: StreamPart, order: Tensor, batch_size: int, seed: int, num_workers: int) -> DataLoader[Any]:
-    # Forked, so that a dataset from a user's own file needs no pickling; elsewhere than on Linux as Python has it.
-    forks = num_workers > 0 and sys.platform == "linux"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # more processes than cores: what the user asked for
-        return DataLoader(
-            _StreamedItems(part, seed),
-            batch_size=batch_size,
-            sampler=order.tolist(),
-            collate_fn=_unchanged,
-            num_workers=num_workers,
-            multiprocessing_context=multiprocessing.get_context("fork") if forks else None,
-            # Without a generator of its own, every loader draws from the one that dropout uses.
-            generator=torch.Generator().manual_seed(seed),
+def _interleaved(lanes: Sequence[Tensor], batch_size: int) -> Tensor:
+    """The first batch of every lane, the second of every lane ..."""
+    if len(lanes) == 1:
+        return lanes[0]
+    chunks = torch.split(torch.stack(list(lanes)), batch_size, dim=1)
+    return torch.cat([chunk.flatten(0, 1) for chunk in chunks])
+
+
+# ------------------------------------------------------------------------------------------------------------- read
+
+
+class _Reader:
+    """Carries a plan out on one part and device."""
+
+    def __init__(
+        self,
+        part: Part,
+        preprocess: Preprocess,
+        device: torch.device,
+        *,
+        channels_last: bool,
+        loader: StreamLoader | None,
+    ) -> None:
+        self._part = part
+        self._device = device
+        self._constants = None if preprocess.scaling is None else preprocess.scaling.constants(device)
+        self._values = max(1, math.prod(preprocess.input_shape))
+        self._is_image = len(preprocess.input_shape) == IMAGE_BATCH_NDIM - 1
+        self._channels_last = channels_last and self._is_image
+        self._loader = loader
+
+    def batches(self, plan: _Plan, num_workers: int) -> Iterator[Batch]:
+        if not len(plan.order):
+            return iter(())
+        if isinstance(self._part, ArrayPart):
+            part = self._part.on(self._device)
+            n_rows = plan.rows * self._batches_at_once(plan) if part.is_on(self._device) else plan.rows
+            stored = _stored(part, plan, n_rows)
+            blocks = stored if part.is_on(self._device) else moved(stored, self._device)
+            return self._made(blocks, plan, n_rows)
+        loader = self._loader or StreamLoader(
+            [self._part], num_workers=num_workers, pin_memory=self._device.type == "cuda"
         )
+        return self._made(moved(_streamed(loader, self._part, plan), self._device), plan, plan.rows)
+
+    def _batches_at_once(self, plan: _Plan) -> int:
+        batch_bytes = 4 * self._values * plan.rows
+        if self._device.type == "cpu" or batch_bytes % ALIGNED_BYTES:
+            return 1
+        return max(1, BLOCK_BYTES // batch_bytes)
+
+    def _made(self, blocks: Iterator[Batch], plan: _Plan, n_rows: int) -> Iterator[Batch]:
+        """The batches of blocks that have `n_rows` rows each, the last one fewer."""
+        # To the device once an epoch: those of every batch would be a synchronisation a step.
+        draws = None if plan.draws is None else torch.split(plan.draws.to(self._device), n_rows)
+        for number, (stored, targets) in enumerate(blocks):
+            x = self._made_block(stored, plan.augmenter, draws[number] if draws else None)
+            if n_rows == plan.rows:
+                yield x, targets
+            else:
+                yield from zip(torch.split(x, plan.rows), torch.split(targets, plan.rows), strict=True)
+
+    def _made_block(self, stored: Tensor, augmenter: Augmenter | None, draws: Tensor | None) -> Tensor:
+        if augmenter is None or draws is None:
+            x = apply(stored, self._constants)
+        else:
+            x = augmenter.blank_(apply(augmenter.move(stored, draws), self._constants), draws)
+        return x.contiguous(memory_format=torch.channels_last) if self._channels_last else x
 
 
-def _started(loader: DataLoader[Any]) -> Iterator[Any]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: fork in a process with threads
-        return iter(loader)
+def _stored(part: ArrayPart, plan: _Plan, n_rows: int) -> Iterator[Batch]:
+    for indices in torch.split(plan.order.to(part.targets.device), n_rows):
+        yield part.inputs.index_select(0, indices), part.targets.index_select(0, indices)
 
 
-def _unchanged(batch: Any) -> Any:
-    return batch
+def _streamed(loader: StreamLoader, part: StreamPart, plan: _Plan) -> Iterator[Batch]:
+    number = loader.number_of(part)
+    requests = (
+        Request.of(number, seed, rows)
+        for batch in torch.split(plan.order, plan.rows)
+        for seed, rows in zip(plan.seeds, batch.chunk(len(plan.seeds)), strict=True)
+    )
+    read = loader.read(requests)
+    if len(plan.seeds) == 1:
+        yield from read
+        return
+    while lanes := list(islice(read, len(plan.seeds))):
+        yield torch.cat([x for x, _ in lanes]), torch.cat([y for _, y in lanes])

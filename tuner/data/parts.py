@@ -38,11 +38,23 @@ class ArrayPart:
             self._on_device[device] = self._copy_to(device)
         return self._on_device[device]
 
+    def is_on(self, device: torch.device) -> bool:
+        """Whether its rows lie where they are used; true on the CPU."""
+        return self.inputs.device.type == device.type
+
     def _copy_to(self, device: torch.device) -> ArrayPart:
         free_bytes, _ = torch.cuda.mem_get_info(device)
         if self.inputs.nbytes + self.targets.nbytes > SHARE_OF_DEVICE * free_bytes:
             return self
         return ArrayPart(inputs=self.inputs.to(device), targets=self.targets.to(device))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ItemCost:
+    """Seconds that reading one item takes, and those of them in which a core was busy."""
+
+    wall_s: float
+    cpu_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +66,8 @@ class StreamPart:
     """The number of each row among all items."""
     targets: Tensor
     encoder: ImageEncoder | TensorEncoder
+    costs: list[ItemCost] = field(default_factory=list, repr=False)
+    """What an item takes, once it was measured in this process."""
 
     def __len__(self) -> int:
         return len(self.targets)

@@ -30,7 +30,7 @@ from tuner.errors import DataError
 
 FORMAT = 1
 """Raised when what is stored changes its meaning; folders of another format are not opened."""
-NOT_DECODED = {"batch_size", "num_workers", "drop_last"}
+NOT_DECODED = {"batch_size", "num_workers", "drop_last", "augment"}
 """Options that may vary from trial to trial without the data being decoded again."""
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,18 @@ from collections.abc import Generator, Sequence
 
 from tuner.data.info import DataInfo
 from tuner.execution.lanes import Answer, Events
-from tuner.execution.protocol import EvaluateRequest, Evaluation, Event, Machine, PrepareRequest, Vacancy
+from tuner.execution.protocol import (
+    EvaluateRequest,
+    Evaluation,
+    Event,
+    LanesMeasured,
+    LanesRequest,
+    Machine,
+    Measured,
+    MeasureRequest,
+    PrepareRequest,
+    Vacancy,
+)
 from tuner.execution.runner import Runner
 from tuner.execution.slot import Slot
 from tuner.training.events import Decision, TrialEnd
@@ -31,6 +42,12 @@ class InlineExecutor:
 
     def prepare(self, request: PrepareRequest) -> DataInfo:
         return self._runner.prepare(request)
+
+    def measure(self, request: MeasureRequest) -> Measured:
+        return self._runner.measure(request)
+
+    def measure_lanes(self, request: LanesRequest) -> LanesMeasured:
+        return self._runner.measure_lanes(request)
 
     def grow(self, n_slots: int) -> None:
         assert n_slots == 1, "one process trains one job at a time"

@@ -25,7 +25,11 @@ from tuner.execution.protocol import (
     EvaluateRequest,
     Evaluation,
     Event,
+    LanesMeasured,
+    LanesRequest,
     Machine,
+    Measured,
+    MeasureRequest,
     PrepareRequest,
     Refused,
     Start,
@@ -38,6 +42,10 @@ from tuner.training.job import TrainJob
 
 ABORT_GRACE_S = 5.0
 """How long a worker may take to notice an abort before it is killed."""
+
+
+MEASURE_GRACE_S = 60.0
+"""How long a few training steps may take before their worker is given up."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -131,6 +139,48 @@ class ProcessExecutor:
         self._first().is_prepared = True
         return info
 
+    def measure(self, request: MeasureRequest) -> Measured:
+        worker = self._first()
+        try:
+            worker.connection.send(request)
+            if worker.connection.poll(MEASURE_GRACE_S):
+                measured: Measured = worker.connection.recv()
+                return measured
+        except (EOFError, OSError):
+            pass
+        # It died of the user's model, or hangs in it: its trials will say so, in a fresh process.
+        _end(worker)
+        self._workers[0] = self._new_worker()
+        return Measured()
+
+    def measure_lanes(self, request: LanesRequest) -> LanesMeasured:
+        index = next(index for index, worker in enumerate(self._workers) if worker.is_free)
+        worker = self._workers[index]
+        self._introduce(worker)
+        try:
+            worker.connection.send(request)
+            while worker.connection.poll(MEASURE_GRACE_S):
+                answer = worker.connection.recv()
+                if isinstance(answer, LanesMeasured):
+                    return answer
+                self._note(worker, answer)
+        except (EOFError, OSError):
+            pass
+        _end(worker)
+        self._workers[index] = self._new_worker()
+        return LanesMeasured()
+
+    def _introduce(self, worker: Worker) -> None:
+        """Give a new worker the data; its answer comes first, and is passed over."""
+        if not worker.is_prepared and self._request is not None:
+            worker.send(self._request)
+            worker.is_prepared = True
+
+    def _note(self, worker: Worker, message: object) -> None:
+        """What a new worker says first: what it found, and that it has the data; its jobs report if it has not."""
+        if isinstance(message, Machine):
+            worker.machine = message
+
     def evaluate(self, request: EvaluateRequest) -> Evaluation:
         self.machine()
         evaluation: Evaluation = self._ask(self._first(), request)
@@ -166,9 +216,7 @@ class ProcessExecutor:
         worker = next(worker for worker in self._workers if worker.is_free)
         worker.slot.start(jobs)
         worker.abort_by = None
-        if not worker.is_prepared and self._request is not None:
-            worker.send(self._request)  # its answer comes first and is passed over by `_event`
-            worker.is_prepared = True
+        self._introduce(worker)
         worker.send(Start(jobs=tuple(jobs)))
 
     def vacancies(self) -> Sequence[Vacancy]:
@@ -206,10 +254,8 @@ class ProcessExecutor:
             message = worker.connection.recv()
         except (EOFError, OSError):
             return self._lost(worker, kill=False)
-        if isinstance(message, Machine):
-            worker.machine = message
         if not isinstance(message, Sequence):
-            # A new worker first says what it found and that it has the data; the job itself reports if it has not.
+            self._note(worker, message)
             return []
         worker.slot.take(message)
         return message

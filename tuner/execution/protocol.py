@@ -6,7 +6,7 @@ Everything here crosses a pipe, so it is plain and picklable.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
 from typing import Protocol
@@ -29,6 +29,52 @@ class PrepareRequest:
     base_dir: Path
     data_dir: Path
     threads: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureRequest:
+    """Take a few training steps of the base config; the data is prepared."""
+
+    prepare: PrepareRequest
+    thread_choices: tuple[int, ...]
+    device: str
+    """The CPU, where the numbers of threads are compared, or a GPU, whose use is measured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GpuUse:
+    """What a trial of the base config takes of a GPU."""
+
+    free_bytes: int
+    """Of the card, before."""
+    peak_bytes: int
+    busy_share: float
+    """Of the time of a step, in which the card computes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The answer to a MeasureRequest; empty when the steps failed, which the trials will report."""
+
+    step_seconds: dict[int, float] = field(default_factory=dict)
+    """By number of threads."""
+    gpu: GpuUse | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanesRequest:
+    """Take a few training steps of a job, alone and in lanes; nothing is kept of them."""
+
+    job: TrainJob
+    sizes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LanesMeasured:
+    """The answer to a LanesRequest; empty when the steps failed, which the trials will report."""
+
+    step_seconds: dict[int, float] = field(default_factory=dict)
+    """Seconds of a step of one lane, by the number of lanes; 1 is a run alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,6 +162,12 @@ class Executor(Protocol):
 
     def prepare(self, request: PrepareRequest) -> DataInfo:
         """Decode the data; raises the TunerError that it is refused with."""
+
+    def measure(self, request: MeasureRequest) -> Measured:
+        """Measure training steps after `prepare`; empty when that goes wrong in any way."""
+
+    def measure_lanes(self, request: LanesRequest) -> LanesMeasured:
+        """Measure in a free slot, of which there must be one; empty when that goes wrong in any way."""
 
     def machine(self) -> Machine:
         """What there is to train on."""

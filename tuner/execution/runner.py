@@ -11,14 +11,26 @@ import torch
 from torch import nn
 
 from tuner.config.schema import Data, PythonModel
+from tuner.data.augment import Augmenter
 from tuner.data.batches import eval_batches
+from tuner.data.global_rng import seeded
 from tuner.data.info import DataInfo
-from tuner.data.prepare import Prepared, prepare
+from tuner.data.prepare import NOT_DECODED, Prepared, prepare
 from tuner.device import precision_of, resolve
 from tuner.errors import StorageError, TunerError, VerificationError
 from tuner.execution.failures import short
 from tuner.execution.lanes import Answer, Events, LaneCrew
-from tuner.execution.protocol import EvaluateRequest, Evaluation, Machine, PrepareRequest
+from tuner.execution.protocol import (
+    EvaluateRequest,
+    Evaluation,
+    GpuUse,
+    LanesMeasured,
+    LanesRequest,
+    Machine,
+    Measured,
+    MeasureRequest,
+    PrepareRequest,
+)
 from tuner.execution.trial_logs import TrialLogs
 from tuner.models.build import build_model, check_output
 from tuner.optim.losses import LossFunction, build_loss
@@ -27,9 +39,11 @@ from tuner.paths import write_atomically
 from tuner.registry import target_file
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
+from tuner.training import probe
 from tuner.training.evaluate import evaluate
 from tuner.training.events import Decision, EpochEnd, TrialEnd
 from tuner.training.job import TrainJob
+from tuner.training.lanes_probe import lane_seconds
 from tuner.training.metrics import names_for
 from tuner.training.run import in_precision, is_channels_last, placed
 
@@ -71,11 +85,41 @@ class Runner:
         _try_out(request, prepared)
         return prepared.info
 
+    def measure(self, request: MeasureRequest) -> Measured:
+        """Training steps of the base config; whatever goes wrong in them is left to the trials, which report it."""
+        self._request = request.prepare
+        config, base_dir = request.prepare.config, request.prepare.base_dir
+        device = torch.device(request.device)
+        try:
+            prepared = self._data(config.data)
+            if device.type == "cuda":
+                free_bytes, peak_bytes, busy = probe.gpu_use(config, prepared, base_dir=base_dir, device=device)
+                return Measured(gpu=GpuUse(free_bytes=free_bytes, peak_bytes=peak_bytes, busy_share=busy))
+            return Measured(
+                step_seconds=probe.step_seconds(
+                    config, prepared, base_dir=base_dir, thread_choices=request.thread_choices
+                )
+            )
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
+            _log.warning("the base config could not be measured: %s", short(error))
+            return Measured()
+        finally:
+            torch.set_num_threads(request.prepare.threads)
+
+    def measure_lanes(self, request: LanesRequest) -> LanesMeasured:
+        """Training steps of a job, alone and in lanes; whatever goes wrong in them is left to the trials."""
+        try:
+            prepared = self._data(request.job.config.data)
+            with seeded(0):
+                return LanesMeasured(step_seconds=lane_seconds(request.job, prepared, request.sizes))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
+            _log.warning("lanes could not be measured: %s", short(error))
+            return LanesMeasured()
+
     def _data(self, data: Data) -> Prepared:
         request = self._request
         assert request is not None, "prepare comes first"
-        # Batch size and loader settings change nothing about the decoded data.
-        decoded = data.model_copy(update={"batch_size": 1, "num_workers": 0, "drop_last": False}).model_dump_json()
+        decoded = data.model_dump_json(exclude=NOT_DECODED)
         key = (decoded, request.metric, request.seed, request.base_dir, request.data_dir)
         if key not in self._prepared:
             while len(self._prepared) >= MAX_PREPARED:
@@ -211,6 +255,7 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     device = torch.device("cpu")
     resolve(config.train.device)
     loss = build_loss(config.loss, prepared.info)
+    Augmenter.of(config.data.augment, prepared.info.input_shape, prepared.info.input_dtype)
     if isinstance(config.model, PythonModel):
         target_file(config.model.target, request.base_dir)
     x_B, _ = next(iter(eval_batches(prepared.val, prepared.preprocess, device=device, limit=1)))

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tuner.errors import DataError, StorageError, TunerError
-from tuner.execution.protocol import Command, EvaluateRequest, PrepareRequest, Refused, Start
+from tuner.execution.protocol import Command, EvaluateRequest, LanesRequest, MeasureRequest, PrepareRequest, Refused, Start
 from tuner.execution.runner import Runner
 from tuner.training.job import TrainJob
 
@@ -69,6 +69,10 @@ def worker_main(connection: Connection) -> None:
                 _train(connection, inbox, runner, message.jobs)
         elif isinstance(message, PrepareRequest):
             _answer(connection, runner.prepare, message)
+        elif isinstance(message, MeasureRequest):
+            connection.send(runner.measure(message))
+        elif isinstance(message, LanesRequest):
+            connection.send(runner.measure_lanes(message))
         elif isinstance(message, EvaluateRequest):
             _answer(connection, runner.evaluate, message)
 

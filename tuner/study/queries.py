@@ -92,6 +92,13 @@ class AttemptRow:
     outcome: str
     message: str
     cause: str
+    picked: Mapping[str, str]
+    """What `auto` came to; empty before the first epoch."""
+
+    @classmethod
+    def of(cls, row: Any) -> AttemptRow:
+        values = {name: getattr(row, name) for name in cls.__dataclass_fields__ if name != "picked"}
+        return cls(**values, picked=json.loads(getattr(row, "picked", "{}")))  # earlier versions have no such column
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +182,28 @@ class StudyReader:
             row = connection.execute(query).mappings().one()
         return {name: json.loads(row[name]) for name in ("spec", "data", "code", "versions")}
 
+    def n_finished(self, study: StudyRow) -> int:
+        """Trials that are over."""
+        columns = tables.optuna_trials.c
+        query = select(func.count()).where(
+            columns.study_id == study.study_id, columns.state.in_(["COMPLETE", "PRUNED", "FAIL"])
+        )
+        with storage_errors(self.url), self.engine.connect() as connection:
+            return int(_scalar(connection, query))
+
+    def threads(self, study: StudyRow) -> int | None:
+        """Threads of the latest attempt on the CPU; None when there is none."""
+        columns = tables.attempts.c
+        query = (
+            select(columns.threads)
+            .where(columns.uid == study.uid, columns.device == "cpu")
+            .order_by(columns.session.desc(), columns.started_at.desc())
+            .limit(1)
+        )
+        with storage_errors(self.url), self.engine.connect() as connection:
+            found: int | None = connection.execute(query).scalar()
+        return found
+
     def trials(self, study: StudyRow) -> list[TrialRow]:
         """All trials in the order of their numbers."""
         with storage_errors(self.url), self.engine.connect() as connection:
@@ -221,9 +250,7 @@ class StudyReader:
                 EpochRow(epoch=row.epoch, attempt=row.attempt, seconds=row.seconds, metrics=json.loads(row.metrics))
                 for row in curve
             ),
-            attempts=tuple(
-                AttemptRow(**{name: getattr(row, name) for name in AttemptRow.__dataclass_fields__}) for row in attempts
-            ),
+            attempts=tuple(AttemptRow.of(row) for row in attempts),
             checkpoints=tuple(
                 Checkpoint(epoch=row.epoch, file=row.file, sha256=row.sha256, size_bytes=row.size_bytes)
                 for row in checkpoints
@@ -233,7 +260,9 @@ class StudyReader:
     def _own(self, connection: Connection, table: Any, uid: str, trial: int, order: str | None = None) -> list[Any]:
         if table.name not in self._names:
             return []
-        query = select(table).where(table.c.uid == uid, table.c.trial == trial)
+        there = {column["name"] for column in inspect(self.engine).get_columns(table.name)}
+        columns = [column for column in table.columns if column.name in there]
+        query = select(*columns).where(table.c.uid == uid, table.c.trial == trial)
         return list(connection.execute(query.order_by(table.c[order]) if order else query))
 
 

@@ -110,7 +110,25 @@ def _rdb_storage(url: str, *, skip_table_creation: bool = False) -> Any:
         event.listen(storage.engine, "connect", _set_pragmas)
         storage.engine.dispose()  # connections made before the listener
     tables.metadata.create_all(storage.engine)
+    _add_columns(storage.engine)
     return storage
+
+
+def _add_columns(engine: Engine) -> None:
+    """Bring the tables of an earlier version up to date."""
+    for table, column, definition in tables.ADDED:
+        if _has(engine, table.name, column):
+            continue
+        try:
+            with engine.begin() as connection:
+                connection.execute(sqlalchemy.text(f"ALTER TABLE {table.name} ADD COLUMN {column} {definition}"))
+        except sqlalchemy.exc.DBAPIError:
+            if not _has(engine, table.name, column):  # else another driver was faster
+                raise
+
+
+def _has(engine: Engine, table: str, column: str) -> bool:
+    return column in {found["name"] for found in sqlalchemy.inspect(engine).get_columns(table)}
 
 
 def _optuna_url(url: str) -> str:

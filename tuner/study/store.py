@@ -351,11 +351,21 @@ class StudyStore:
                 here,
                 {"file": saved.file, "sha256": saved.sha256, "size_bytes": saved.size_bytes},
             )
+        if end.picked:
+            self._record_picked(connection, end)
         if end.kept:
             self._forget_checkpoints(connection, end.trial, end.kept)
         value = end.metrics[metric]
         if math.isfinite(value):
             self._record_intermediate(connection, end.trial, end.epoch, value)
+
+    def _record_picked(self, connection: Connection, end: EpochEnd) -> None:
+        table = tables.attempts
+        connection.execute(
+            update(table)
+            .where(table.c.uid == self._uid, table.c.trial == end.trial, table.c.attempt == end.attempt)
+            .values(picked=json.dumps(dict(end.picked)))
+        )
 
     def _record_intermediate(self, connection: Connection, trial: int, epoch: int, value: float) -> None:
         table = tables.optuna_intermediate

@@ -74,6 +74,7 @@ attempts = Table(
     Column("outcome", String(16), nullable=False, default=""),  # empty while it runs
     Column("message", Text, nullable=False, default=""),
     Column("cause", Text, nullable=False, default=""),
+    Column("picked", Text, nullable=False, server_default="{}"),  # JSON: {what: what `auto` came to}
 )
 
 epochs = Table(
@@ -97,6 +98,9 @@ checkpoints = Table(
     Column("sha256", String(64), nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
 )
+
+ADDED = ((attempts, "picked", "TEXT NOT NULL DEFAULT '{}'"),)
+"""Columns that databases of schema 1 may lack: added when they are opened for writing, passed over by readers."""
 
 # Optuna 5's own tables, as far as we read them (and write intermediate values: see StudyStore.record_epochs).
 optuna_studies = table("studies", column("study_id"), column("study_name"))

@@ -29,3 +29,5 @@ class TrainJob:
     """What relative paths in the config are relative to."""
     threads: int
     device: str
+    n_cores: int = 1
+    """Cores that this worker may keep busy: its threads, and loader processes of streamed data."""

@@ -21,9 +21,9 @@ from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
 from tuner.training.events import EpochEnd
 from tuner.training.lanes_program import lanes_program
-from tuner.training.loop import AbortedError, end_epoch, epoch_seed, mean_loss, train_batches_of
+from tuner.training.loop import AbortedError, end_epoch, epoch_seed, mean_loss, shuffle_seed
 from tuner.training.program import Results
-from tuner.training.run import Run
+from tuner.training.run import Run, in_precision
 from tuner.training.steps import can_be_recorded, clip, persistent_of, tape_of
 from tuner.training.tape import TapeError
 
@@ -68,6 +68,9 @@ class LaneGroup:
             torch.manual_seed(group_seed)  # what a user's model draws under vmap, from one generator for all lanes
             losses, sizes = self._train(should_abort)
         share_s = (time.perf_counter() - started) / len(self.runs)
+        for run in self.runs:
+            if run.picked:
+                run.picked |= {"step": self.step.name, "lanes": str(len(self.runs))}
         return [
             end_epoch(run, run.epoch + 1, mean_loss(torch.stack(lane), sizes), time.perf_counter() - share_s)
             for run, lane in zip(self.runs, losses, strict=True)
@@ -91,9 +94,11 @@ class LaneGroup:
 
 
 def stacked_batches(runs: Sequence[Run]) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches (x [T, B, ...], y [T, B, ...]), those of each lane in its own order."""
-    for batches in zip(*(train_batches_of(run, run.epoch + 1) for run in runs), strict=True):
-        yield torch.stack([x for x, _ in batches]), torch.stack([y for _, y in batches])
+    """Batches (x [T, B, ...], y [T, B, ...]) of the next epochs, those of each lane in its own order."""
+    first = runs[0]
+    seeds = [shuffle_seed(run, run.epoch + 1) for run in runs]
+    batches = first.feed.train_lanes(epoch_seeds=seeds, limit=first.job.config.train.batches_per_epoch)
+    return in_precision(batches, first.precision)
 
 
 def _stack(runs: Sequence[Run]) -> list[Tensor]:

@@ -47,12 +47,6 @@ def lane_seconds(job: TrainJob, prepared: Prepared, sizes: Sequence[int]) -> dic
     return best
 
 
-def best_size(seconds: dict[int, float], least_gain: float) -> int:
-    """The number of lanes that trains fastest; 1 unless another is faster by a factor of `least_gain`."""
-    size = min(seconds, key=lambda size: seconds[size], default=1)
-    return size if size > 1 and seconds[1] / seconds[size] >= least_gain else 1
-
-
 def _alone(job: TrainJob, prepared: Prepared) -> tuple[Step, float]:
     run = Run.build(job, prepared)
     run.model.train()

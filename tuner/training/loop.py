@@ -17,7 +17,6 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from tuner.data.batches import eval_batches, train_batches
 from tuner.data.global_rng import seeded
 from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
@@ -64,6 +63,8 @@ def train_epoch_alone(run: Run, step: TrainStep, should_abort: Callable[[], bool
     with seeded(seed := epoch_seed(run, epoch)):
         torch.manual_seed(seed)  # accelerators too
         train_loss = _train_epoch(run, step, epoch, should_abort)
+    if run.picked:
+        run.picked["step"] = step.name
     return end_epoch(run, epoch, train_loss, started)
 
 
@@ -89,6 +90,7 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
         retain(run.job.folder, kept)
     else:
         metrics[run.job.metric] = float("nan")  # however good it looks, a diverged epoch has no value
+    picked, run.picked = run.picked, {}
     return EpochEnd(
         trial=run.job.trial,
         attempt=run.job.attempt,
@@ -97,6 +99,7 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
         seconds=time.perf_counter() - started,
         checkpoint=saved,
         kept=tuple(sorted(kept)),
+        picked=picked,
     )
 
 
@@ -130,32 +133,20 @@ def mean_loss(losses: Tensor, sizes: list[int]) -> float:
 
 
 def train_batches_of(run: Run, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
-    data = run.job.config.data
-    batches = train_batches(
-        run.prepared.train,
-        run.prepared.preprocess,
-        batch_size=data.batch_size,
-        drop_last=data.drop_last,
-        num_workers=data.num_workers,
-        device=run.device,
-        epoch_seed=derive(run.job.seed, "shuffle", epoch),
-        limit=run.job.config.train.batches_per_epoch,
-        channels_last=run.channels_last,
-    )
-    return in_precision(batches, run.precision)
+    limit = run.job.config.train.batches_per_epoch
+    return in_precision(run.feed.train(epoch_seed=shuffle_seed(run, epoch), limit=limit), run.precision)
+
+
+def shuffle_seed(run: Run, epoch: int) -> int:
+    """The seed of the order of rows, and of augmentation, in an epoch."""
+    return derive(run.job.seed, "shuffle", epoch)
 
 
 def _validate(run: Run) -> dict[str, float]:
     info = run.prepared.info
-    batches = eval_batches(
-        run.prepared.val,
-        run.prepared.preprocess,
-        device=run.device,
-        num_workers=run.job.config.data.num_workers,
-        channels_last=run.channels_last,
-    )
     names = recorded_for(info.task, run.job.metric.removeprefix("val/"))
-    return evaluate(run.model, in_precision(batches, run.precision), loss=run.loss, info=info, names=names, split="val")
+    batches = in_precision(run.feed.val(), run.precision)
+    return evaluate(run.model, batches, loss=run.loss, info=info, names=names, split="val")
 
 
 def resume(run: Run) -> None:

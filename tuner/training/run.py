@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from tuner.config.schema import Plateau
 from tuner.data.batches import Batch, n_batches
+from tuner.data.feed import Feed
 from tuner.data.global_rng import seeded
 from tuner.data.info import DataInfo
 from tuner.data.prepare import Prepared
@@ -37,7 +38,7 @@ class Run:
 
     job: TrainJob
     prepared: Prepared
-    channels_last: bool
+    feed: Feed
     device: torch.device
     precision: PrecisionPlan
     model: nn.Module
@@ -47,6 +48,8 @@ class Run:
     plateau: PlateauState | None
     best: BestEpoch
     steps_per_epoch: int
+    picked: dict[str, str]
+    """What `auto` came to; told with the first epoch, and empty from then on."""
     epoch: int = 0
     tapes: dict[int, Tape] = field(default_factory=dict)
     """Its recorded steps, by the size of the batch."""
@@ -62,10 +65,12 @@ class Run:
         channels_last = is_channels_last(info, device)
         model = placed(model, precision, channels_last=channels_last)
         stopping = config.train.early_stopping
-        return cls(
+        run = cls(
             job=job,
             prepared=prepared,
-            channels_last=channels_last,
+            feed=Feed.of(
+                prepared, config.data, device=device, n_cores=job.n_cores, channels_last=channels_last
+            ),
             device=device,
             precision=precision,
             model=model,
@@ -79,7 +84,10 @@ class Run:
                 min_delta=stopping.min_delta if stopping else 0.0,
             ),
             steps_per_epoch=_steps_per_epoch(job, info),
+            picked={"precision": precision.name},
         )
+        run.picked["data"] = run.feed.picked
+        return run
 
     @property
     def is_over(self) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import sys
@@ -11,10 +10,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from tuner.config.schema import Search
 from tuner.errors import NotFoundError, TunerError
 from tuner.execution.processes import ProcessExecutor
+from tuner.execution.protocol import Machine
 from tuner.paths import sqlite_file
 from tuner.study.queries import StudyReader
+from tuner.workflows.placement import Found, Plan, plan
 
 PACKAGES = ("torch", "torchvision", "optuna", "sqlalchemy", "scikit-learn", "numpy", "pandas", "optuna-dashboard")
 LOW_DISK_BYTES = 2 * 2**30
@@ -34,7 +36,7 @@ class Finding:
 
 def examine(storage: str) -> list[Finding]:
     """Look at everything; never raises, never creates anything."""
-    return [_python(), *(_package(name) for name in PACKAGES), _devices(), _disk(), _database(storage)]
+    return [_python(), *(_package(name) for name in PACKAGES), *_training(), _disk(), _database(storage)]
 
 
 def _python() -> Finding:
@@ -49,20 +51,43 @@ def _package(name: str) -> Finding:
         return Finding(name=name, is_ok=False, text=f"missing; install it with `pip install {name}`")
 
 
-def _devices() -> Finding:
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _training() -> list[Finding]:
+    """What a search would train on, with how many workers, and how it would read its data."""
     executor = ProcessExecutor(preload="tuner.execution.preload")
     try:
         machine = executor.machine()
     except TunerError as error:
-        return Finding(name="devices", is_ok=False, text=str(error))
+        return [Finding(name="devices", is_ok=False, text=str(error))]
     finally:
         executor.close()
-    found = ", ".join(f"{device} ({name})" for device, name in zip(machine.devices, machine.device_names, strict=True))
-    workers = len(machine.devices) or n_cores
-    threads = max(1, n_cores // workers)
-    text = f"{found or 'no GPU'}; {n_cores} cores; a search takes {workers} workers of {threads} threads"
-    return Finding(name="devices", is_ok=True, text=text)
+    found = Found.here(machine)
+    planned = plan(Search(), "auto", found, n_left=None)
+    return [
+        Finding(name="devices", is_ok=True, text=_devices(machine, found, planned)),
+        Finding(name="data", is_ok=True, text=_data(planned)),
+    ]
+
+
+def _devices(machine: Machine, found: Found, planned: Plan) -> str:
+    names = zip(machine.devices, machine.device_names, strict=True)
+    accelerators = ", ".join(f"{device} ({name})" for device, name in names) or "no GPU"
+    memory = "" if found.free_bytes is None else f", {found.free_bytes / 2**30:.1f} GiB of memory free"
+    placed = planned.settled()
+    workers = f"{placed.workers} worker{'s' * (placed.workers > 1)}"
+    threads = f"{placed.threads} thread{'s' * (placed.threads > 1)}"
+    more = " (more where they leave a GPU idle)" if planned.max_workers > planned.workers else ""
+    return f"{accelerators}; {found.n_cores} cores{memory}; a search takes {workers} of {threads}{more}"
+
+
+def _data(planned: Plan) -> str:
+    free_cores = max(0, planned.settled().n_cores - 1)
+    streamed = f"streamed data by up to {free_cores or 'no'} loader processes a worker, more where it waits for a disk"
+    if not any(device.startswith("cuda") for device in planned.devices):
+        return f"stored rows are memory-mapped, whole batches are indexed; {streamed}"
+    return (
+        f"stored rows are kept on the GPU when they take at most half of its free memory, else copied ahead of the"
+        f" training; {streamed}, copied ahead too"
+    )
 
 
 def _disk() -> Finding:

@@ -27,6 +27,7 @@ from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, Trial
 from tuner.training.job import TrainJob
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
+from tuner.workflows.placement import Placement
 from tuner.workflows.progress import EpochEnded, Note, Reporter, TrialFinished, TrialStarted
 from tuner.workflows.result import Ended
 from tuner.workflows.retention import Retention
@@ -49,15 +50,6 @@ PRUNED = {
 COMPLETE = {Outcome.COMPLETED: "", Outcome.EARLY_STOPPED: "early_stopped"}
 FINAL = PRUNED | COMPLETE
 """Outcomes after which a trial is over, and the reason that is stored."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Placement:
-    """Where trials train."""
-
-    workers: int
-    threads: int
-    devices: tuple[str, ...]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -304,6 +296,7 @@ class Driver:
             base_dir=self._spec.base_dir,
             threads=self._placement.threads,
             device=run.device,
+            n_cores=self._placement.n_cores,
         )
 
     def _device(self) -> str:

@@ -1,13 +1,14 @@
 """Which trials train as lanes of one program, and how many.
 
-Lanes share what fixes the shape of their program (see tuner.config.lanes). The first trial of a group, its leader, is asked
-for freely; the others with the leader's shape, so the search would try fewer shapes. `search.breadth` bounds that: that share
-of the trials has a shape of its own, or every shape has been tried. The rule looks at the params of the trials alone, so
-that a resumed search does what an unbroken one does.
+Lanes share what fixes the shape of their program (see tuner.config.lanes). The first trial of a group, its leader, is
+asked for freely; the others with the leader's shape, so the search would try fewer shapes. `search.breadth` bounds that:
+that share of the trials has a shape of its own, or every shape has been tried. The rule looks at the params of the
+trials alone, so that a resumed search does what an unbroken one does.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable
@@ -17,6 +18,7 @@ from typing import Any
 from tuner.config.lanes import fixed_params, is_free
 from tuner.config.schema import GridSampler, LayeredModel, PythonModel, Search, TrialConfig
 from tuner.space.parameters import Choices, IntRange, Params, Space
+from tuner.workflows.placement import Remembered
 
 LEAST_GAIN = 1.1
 """`lanes: auto` takes lanes where they are faster by this factor: below, noise of a measurement could make it slower."""
@@ -30,15 +32,18 @@ Measure = Callable[[TrialConfig, tuple[int, ...]], dict[int, float]]
 
 @dataclass(slots=True, kw_only=True)
 class LanePlan:
-    """Decides about groups; `known` are decisions of before, by shape, which it adds to."""
+    """Decides about groups."""
 
     space: Space
     search: Search
     on_cpu: bool
     measure: Measure
-    known: dict[str, int]
+    remembered: Remembered
+    machine: str
+    """What speeds depend on besides the shape: processor, cores, threads, versions."""
     n_trials: int = 0
     _shapes: set[frozenset[tuple[str, Any]]] = field(default_factory=set)
+    _known: dict[str, int] = field(default_factory=dict)
 
     def add(self, params: Params) -> None:
         """Take a trial into account, of this session or of an earlier one."""
@@ -68,11 +73,18 @@ class LanePlan:
     def _fastest(self, config: TrialConfig) -> int:
         if self.on_cpu and isinstance(config.model, PythonModel):
             return 1  # its lanes are equal to runs alone in distribution, not to the bit: for those who ask for them
-        key = rough_shape(config)
-        if key not in self.known:
+        key = hashlib.sha256(f"{self.machine} {rough_shape(config)}".encode()).hexdigest()[:32]
+        if key not in self._known:
             sizes = MEASURED_ON_CPU if self.on_cpu else MEASURED_ON_GPU
-            self.known[key] = best_size(self.measure(config, sizes))
-        return self.known[key]
+            self._known[key] = self.remembered.get(key) or self._measured(key, config, sizes)
+        return self._known[key]
+
+    def _measured(self, key: str, config: TrialConfig, sizes: tuple[int, ...]) -> int:
+        seconds = self.measure(config, sizes)
+        size = best_size(seconds)
+        if seconds:
+            self.remembered.put(key, size)
+        return size
 
 
 def best_size(seconds: dict[int, float]) -> int:

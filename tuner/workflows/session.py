@@ -5,26 +5,30 @@ Apart from `search` because it imports Optuna: by the time it is loaded, the wor
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
 from tuner.config.code import fingerprints, reachable_targets
-from tuner.config.schema import GridSampler
+from tuner.config.schema import GridSampler, TrialConfig
 from tuner.config.spec import Spec
 from tuner.control.controller import Controller, TrialState
 from tuner.data.info import DataInfo
 from tuner.errors import ChangedError, NotFoundError
-from tuner.execution.protocol import Executor, Machine, PrepareRequest
+from tuner.execution.protocol import Executor, LanesRequest, PrepareRequest
 from tuner.paths import StudyPaths
 from tuner.study.advisor import OptunaAdvisor
 from tuner.study.ownership import StudyLock
 from tuner.study.queries import StudyReader
 from tuner.study.store import StoredTrial, StudyHeader, StudyStore
-from tuner.workflows.driver import Driver, Placement
+from tuner.training.job import TrainJob
+from tuner.workflows.driver import Driver
 from tuner.workflows.interrupts import Interrupts
+from tuner.workflows.lanes import LanePlan
+from tuner.workflows.machine import cpu_name, n_cores
+from tuner.workflows.measuring import settle
+from tuner.workflows.placement import Found, Placement, Remembered, plan
 from tuner.workflows.progress import Note, Reporter, StudyStarted
 from tuner.workflows.result import Ended, SearchResult
 from tuner.workflows.retention import Retention
@@ -32,6 +36,14 @@ from tuner.workflows.status import status_of
 
 DEFAULT_TRIALS = 50
 VERSIONS = ("tuner", "torch", "torchvision", "optuna", "scikit-learn", "numpy")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Earlier:
+    """What earlier sessions of a study leave behind that this one is placed by."""
+
+    n_finished: int = 0
+    threads: int | None = None
 
 
 @dataclass(slots=True)
@@ -45,9 +57,9 @@ class Session:
     reporter: Reporter
 
     def run(self) -> SearchResult:
-        self._refuse_early()
+        earlier = self._look_back()
         with StudyLock(self.paths.lock, self.spec.study):
-            placement, info = self._prepare()
+            placement, info = self._prepare(earlier)
             store = StudyStore.open(self.storage, self.spec.study)
             try:
                 self._agree(store, info)
@@ -64,29 +76,40 @@ class Session:
             paths=self.paths,
         )
 
-    def _refuse_early(self) -> None:
-        """A changed space is refused before the data is even looked at."""
+    def _look_back(self) -> Earlier:
+        """What the study has so far; a changed space is refused before the data is even looked at."""
         try:
             reader = StudyReader.open(self.storage)
             study = reader.study(self.spec.study)
         except NotFoundError:
-            return
+            return Earlier()
         if not study.uid:  # half made, or another tool's: the store tells them apart
-            return
+            return Earlier()
         _refuse_changes(self.spec, Spec.from_json(reader.header(study)["spec"]))
+        return Earlier(n_finished=reader.n_finished(study), threads=reader.threads(study))
 
-    def _prepare(self) -> tuple[Placement, DataInfo]:
-        placement = place(self.spec, self.executor.machine(), _n_cores())
-        info = self.executor.prepare(
-            PrepareRequest(
-                config=self.spec.base,
-                metric=self.spec.objective.metric,
-                seed=self.spec.seed,
-                base_dir=self.spec.base_dir,
-                data_dir=self.paths.data,
-                threads=placement.threads,
-            )
+    def _prepare(self, earlier: Earlier) -> tuple[Placement, DataInfo]:
+        spec, machine = self.spec, self.executor.machine()
+        n_trials = _n_trials(spec)
+        planned = plan(
+            spec.search,
+            spec.base.train.device,
+            Found.here(machine),
+            n_left=None if n_trials is None else max(1, n_trials - earlier.n_finished),
+            kept_threads=earlier.threads,
         )
+        request = PrepareRequest(
+            config=spec.base,
+            metric=spec.objective.metric,
+            seed=spec.seed,
+            base_dir=spec.base_dir,
+            data_dir=self.paths.data,
+            threads=planned.thread_choices[0],
+        )
+        info = self.executor.prepare(request)
+        placement, note = settle(planned, self.executor, request, info, machine.versions)
+        if note:
+            self.reporter.show(Note(message=note))
         return placement, info
 
     def _agree(self, store: StudyStore, info: DataInfo) -> None:
@@ -148,6 +171,7 @@ class Session:
                 advisor=advisor,
                 executor=self.executor,
                 placement=placement,
+                lanes=self._lanes(placement, history),
                 retention=retention,
                 reporter=self.reporter,
                 interrupts=interrupts,
@@ -155,6 +179,37 @@ class Session:
             )
             ended = driver.run(store.open_trials(f"val/{spec.objective.metric}", history))
         return ended, interrupts
+
+    def _lanes(self, placement: Placement, history: Sequence[StoredTrial]) -> LanePlan:
+        spec, device = self.spec, placement.devices[0]
+        threads = placement.threads
+
+        def measure(config: TrialConfig, sizes: tuple[int, ...]) -> dict[int, float]:
+            job = TrainJob(
+                trial=-1,
+                attempt=0,
+                seed=spec.seed,
+                config=config,
+                metric=f"val/{spec.objective.metric}",
+                maximize=spec.maximize,
+                checkpoints=(),
+                folder=self.paths.root,
+                base_dir=spec.base_dir,
+                threads=threads,
+                device=device,
+            )
+            return self.executor.measure_lanes(LanesRequest(job=job, sizes=sizes)).step_seconds
+
+        planned = LanePlan(
+            space=spec.space,
+            search=spec.search,
+            on_cpu=device == "cpu",
+            measure=measure,
+            remembered=Remembered.of("lanes"),
+            machine=" ".join([cpu_name(), str(n_cores()), device, str(threads), *self.executor.machine().versions.values()]),
+        )
+        planned.add_all(trial.params for trial in history)
+        return planned
 
     def _show_start(
         self,
@@ -186,21 +241,6 @@ class Session:
             self.reporter.show(Note(message=note))
 
 
-def place(spec: Spec, machine: Machine, n_cores: int) -> Placement:
-    """Workers, threads of each and devices: one worker a GPU, or one a core without a GPU.
-
-    Two workers of one thread train more than one worker of two (README, benchmarks/scaling.py).
-    """
-    asked = spec.base.train.device
-    devices = machine.devices if asked in ("auto", "cuda") and machine.devices else (asked,)
-    if asked == "auto" and not machine.devices:
-        devices = ("cpu",)
-    on_cpu = devices == ("cpu",)
-    workers = spec.search.workers
-    n_workers = workers if isinstance(workers, int) else (n_cores if on_cpu else len(devices))
-    return Placement(workers=n_workers, threads=max(1, n_cores // n_workers), devices=devices)
-
-
 def versions() -> dict[str, str]:
     """Installed versions of what the numbers of a study depend on."""
     found = {}
@@ -210,10 +250,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _n_cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _n_trials(spec: Spec) -> int | None:
@@ -276,8 +312,6 @@ def _refuse_other_data(spec: Spec, header: StudyHeader, info: DataInfo) -> None:
 
 def _notes(spec: Spec) -> list[str]:
     notes = []
-    if isinstance(spec.search.lanes, int) and spec.search.lanes > 1:
-        notes.append(f"search.lanes: {spec.search.lanes} is not available in this version; training one trial a worker")
     if spec.confirm is not None:
         notes.append("confirm: is kept with the study, but this version does not re-train the winner")
     return notes

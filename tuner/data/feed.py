@@ -1,0 +1,108 @@
+"""The batches of one trial: how its data section says they are read, and what of that was picked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from tuner.config.schema import Data
+from tuner.data.augment import Augmenter
+from tuner.data.batches import Batch, eval_batches, stacked_batches, train_batches
+from tuner.data.parts import ArrayPart, StreamPart
+from tuner.data.prepare import Prepared
+from tuner.data.streams import StreamLoader, choose_loaders
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Feed:
+    """Training and validation batches of one trial; its loader processes live as long as it does."""
+
+    prepared: Prepared
+    data: Data
+    device: torch.device
+    channels_last: bool
+    augmenter: Augmenter | None
+    loader: StreamLoader | None
+    """None for stored rows."""
+
+    @classmethod
+    def of(
+        cls, prepared: Prepared, data: Data, *, device: torch.device, n_cores: int, channels_last: bool = False
+    ) -> Feed:
+        """Choose the loader processes; ConfigError when the augmentation does not fit the data."""
+        train, val = prepared.train, prepared.val
+        loader = None
+        if isinstance(train, StreamPart) and isinstance(val, StreamPart):
+            loader = StreamLoader(
+                [train, val],
+                num_workers=choose_loaders(data.num_workers, train, batch_size=data.batch_size, n_cores=n_cores),
+                pin_memory=device.type == "cuda",
+            )
+        return cls(
+            prepared=prepared,
+            data=data,
+            device=device,
+            channels_last=channels_last,
+            augmenter=Augmenter.of(data.augment, prepared.info.input_shape, prepared.info.input_dtype),
+            loader=loader,
+        )
+
+    def train(self, *, epoch_seed: int, limit: int | None = None) -> Iterator[Batch]:
+        """One epoch; see `train_batches`."""
+        return train_batches(
+            self.prepared.train,
+            self.prepared.preprocess,
+            batch_size=self.data.batch_size,
+            drop_last=self.data.drop_last,
+            device=self.device,
+            epoch_seed=epoch_seed,
+            limit=limit,
+            channels_last=self.channels_last,
+            augmenter=self.augmenter,
+            loader=self.loader,
+        )
+
+    def train_lanes(self, *, epoch_seeds: Sequence[int], limit: int | None = None) -> Iterator[Batch]:
+        """One epoch of several lanes; see `stacked_batches`."""
+        return stacked_batches(
+            self.prepared.train,
+            self.prepared.preprocess,
+            batch_size=self.data.batch_size,
+            drop_last=self.data.drop_last,
+            device=self.device,
+            epoch_seeds=epoch_seeds,
+            limit=limit,
+            channels_last=self.channels_last,
+            augmenter=self.augmenter,
+            loader=self.loader,
+        )
+
+    def val(self) -> Iterator[Batch]:
+        """The validation part, never augmented; see `eval_batches`."""
+        return eval_batches(
+            self.prepared.val,
+            self.prepared.preprocess,
+            device=self.device,
+            channels_last=self.channels_last,
+            loader=self.loader,
+        )
+
+    @property
+    def picked(self) -> str:
+        """How the data is read, for people."""
+        augmented = "" if self.augmenter is None else f", augmented ({self.data.augment.kind})"
+        ahead = ", prefetched" if self.device.type == "cuda" else ""
+        if self.loader is not None:
+            n_loaders = self.loader.num_workers
+            plural = "" if n_loaders == 1 else "es"
+            who = f"{n_loaders} loader process{plural}" if n_loaders else "no loader processes"
+            return f"streamed, {who}{ahead}{augmented}"
+        train = self.prepared.train
+        assert isinstance(train, ArrayPart)
+        if self.device.type != "cuda":
+            return f"stored rows, memory-mapped{augmented}"
+        is_resident = train.on(self.device).is_on(self.device)
+        where = "on the device" if is_resident else f"from pinned memory{ahead}"
+        return f"stored rows, {where}{augmented}"
