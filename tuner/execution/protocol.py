@@ -152,9 +152,9 @@ class Vacancy:
 class Executor(Protocol):
     """Trains jobs, several at a time, and reports what happens to them.
 
-    A slot trains one job, or several of one shape as lanes. After an EpochEnd the job waits for `reply`, and with it the
-    other lanes of its slot. A slot all of whose jobs have ended (TrialEnd, WorkerLost) is free again; one that goes on
-    with fewer lanes waits for `refill`.
+    A slot trains one job, or several of one shape as lanes. After an EpochEnd the job waits for `reply`, and with it
+    the other lanes of its slot. A slot all of whose jobs have ended (TrialEnd, WorkerLost) is free again; one that goes
+    on with fewer lanes waits for `refill`.
     """
 
     def start(self) -> None:

@@ -17,7 +17,15 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tuner.errors import DataError, StorageError, TunerError
-from tuner.execution.protocol import Command, EvaluateRequest, LanesRequest, MeasureRequest, PrepareRequest, Refused, Start
+from tuner.execution.protocol import (
+    Command,
+    EvaluateRequest,
+    LanesRequest,
+    MeasureRequest,
+    PrepareRequest,
+    Refused,
+    Start,
+)
 from tuner.execution.runner import Runner
 from tuner.training.job import TrainJob
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -81,7 +80,9 @@ def _endless(epoch: Callable[[], Iterator[tuple[Tensor, Tensor]]]) -> Iterator[t
         batches = epoch()
         first = next(batches)
         yield first
-        yield from itertools.takewhile(lambda batch: batch[1].shape == first[1].shape, batches)
+        for batch in batches:
+            if batch[1].shape == first[1].shape:  # the last one may be smaller
+                yield batch
 
 
 def _first(step: Step) -> float:

@@ -51,7 +51,7 @@ class Source:
 
 
 def single_program(tape: Tape, persistent: Sequence[Tensor]) -> Callable[..., Results]:
-    """A function of the changing inputs that does what was recorded; `persistent` are tensors of the recorded shapes."""
+    """A function of the changing inputs that does what was recorded; `persistent` have the recorded shapes."""
     source = Source([f"t{slot}" for slot in range(tape.n_persistent, tape.n_inputs)])
     source.names.update({f"t{slot}": tensor for slot, tensor in enumerate(persistent)})
     fixed, last = set(range(tape.n_persistent)), last_uses(tape)

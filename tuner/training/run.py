@@ -68,9 +68,7 @@ class Run:
         run = cls(
             job=job,
             prepared=prepared,
-            feed=Feed.of(
-                prepared, config.data, device=device, n_cores=job.n_cores, channels_last=channels_last
-            ),
+            feed=Feed.of(prepared, config.data, device=device, n_cores=job.n_cores, channels_last=channels_last),
             device=device,
             precision=precision,
             model=model,

@@ -1,9 +1,9 @@
 """Which trials train as lanes of one program, and how many.
 
 Lanes share what fixes the shape of their program (see tuner.config.lanes). The first trial of a group, its leader, is
-asked for freely; the others with the leader's shape, so the search would try fewer shapes. `search.breadth` bounds that:
-that share of the trials has a shape of its own, or every shape has been tried. The rule looks at the params of the
-trials alone, so that a resumed search does what an unbroken one does.
+asked for freely; the others with the leader's shape, so the search would try fewer shapes. `search.breadth` bounds
+that: that share of the trials has a shape of its own, or every shape has been tried. The rule looks at the params of
+the trials alone, so that a resumed search does what an unbroken one does.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tuner.space.parameters import Choices, IntRange, Params, Space
 from tuner.workflows.placement import Remembered
 
 LEAST_GAIN = 1.1
-"""`lanes: auto` takes lanes where they are faster by this factor: below, noise of a measurement could make it slower."""
+"""`lanes: auto` takes lanes that are faster by this factor: below, the noise of a measurement could decide."""
 MEASURED_ON_CPU = (4, 8)
 """Numbers of lanes that are tried: more leave the cache of a core (README, benchmarks/lanes.py)."""
 MEASURED_ON_GPU = (8, 32, 128, 256)

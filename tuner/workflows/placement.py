@@ -150,7 +150,7 @@ def workers_per_gpu(use: GpuUse, *, n_cores: int, n_gpus: int) -> int:
 
 
 class Remembered:
-    """Numbers that were measured on this machine before: a space that is started anew gets the same, and so the same bits."""
+    """Numbers that were measured on this machine before: a space that is started anew gets the same, and so bits."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -206,7 +206,9 @@ class Session:
             on_cpu=device == "cpu",
             measure=measure,
             remembered=Remembered.of("lanes"),
-            machine=" ".join([cpu_name(), str(n_cores()), device, str(threads), *self.executor.machine().versions.values()]),
+            machine=" ".join(
+                [cpu_name(), str(n_cores()), device, str(threads), *self.executor.machine().versions.values()]
+            ),
         )
         planned.add_all(trial.params for trial in history)
         return planned
