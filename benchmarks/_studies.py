@@ -95,6 +95,9 @@ class SleepingExecutor:
     n_epochs: int = 0
     n_trials: int = 0
     waited_s: float = 0.0
+    first_at: float = 0.0
+    """When there were slots to fill, on the clock; what the session did before is its start."""
+    first_cpu: float = 0.0
     _running: dict[int, _Running] = field(default_factory=dict)
     _ready: list[tuple[float, int]] = field(default_factory=list)
     _idle_since: list[float] = field(default_factory=list)
@@ -113,6 +116,7 @@ class SleepingExecutor:
     def grow(self, n_slots: int) -> None:
         self._idle_since = [time.perf_counter()] * n_slots
         self.n_slots = n_slots
+        self.first_at, self.first_cpu = time.perf_counter(), time.process_time()
 
     def n_free(self) -> int:
         return len(self._idle_since)
@@ -179,7 +183,7 @@ def _params(job: TrainJob) -> Params:
     return {"optimizer.lr": job.config.optimizer.lr, "model.dropout": dropout if isinstance(dropout, float) else 0.0}
 
 
-# ---------------------------------------------------------------------------------------------------------- full studies
+# --------------------------------------------------------------------------------------------------------- full studies
 
 
 def fill(url: str, n_trials: int, n_epochs: int, n_open: int) -> None:

@@ -41,15 +41,12 @@ def _share(n_workers: int, seconds: int) -> float:
     executor = SleepingExecutor(epoch_s=1.0, last_epoch_of=lambda job: job.config.train.epochs)
     with tempfile.TemporaryDirectory() as folder:
         url = url_in(Path(folder))
-        start, cpu = time.perf_counter(), time.process_time()
         Session(url, spec, StudyPaths.of(url, spec.study), executor, SilentReporter()).run()
-        wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+        wall, cpu = time.perf_counter() - executor.first_at, time.process_time() - executor.first_cpu
     share = executor.waited_s / (n_workers * wall)
     rate = executor.n_epochs / wall
-    print(
-        f"{executor.n_epochs:>6}  {rate:>8.1f}  {executor.n_trials:>6}  {100 * cpu / wall:>10.1f} %  {100 * share:>5.2f} %",
-        flush=True,
-    )
+    counts = f"{executor.n_epochs:>6}  {rate:>8.1f}  {executor.n_trials:>6}"
+    print(f"{counts}  {100 * cpu / wall:>10.1f} %  {100 * share:>5.2f} %", flush=True)
     return share
 
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
-from sqlalchemy import Connection, func, insert, select, update
+from sqlalchemy import Connection, bindparam, func, insert, select, update
 
 from tuner.control.controller import TrialState
 from tuner.space.parameters import Scalar
@@ -35,75 +35,82 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(tzinfo=None)
 
 
+# Statements that every trial needs are made once: making them anew took longer than SQLite did.
+_t, _v, _i, _u = tables.optuna_trials, tables.optuna_values, tables.optuna_intermediate, tables.optuna_user_attrs
+_LOCK = select(tables.optuna_studies.c.study_id).where(tables.optuna_studies.c.study_id == bindparam("of_study"))
+_LOCK = _LOCK.with_for_update()
+_ADD = insert(_t).values(state="RUNNING").returning(_t.c.trial_id)
+_COUNT = select(func.count()).select_from(_t).where(_t.c.study_id == bindparam("of_study"))
+_ADD_PARAMS = insert(tables.optuna_params)
+_ADD_NOTES = insert(tables.optuna_system_attrs)
+_END = update(_t).where(_t.c.trial_id == bindparam("of_trial"), _t.c.state == "RUNNING")
+_END = _END.values(state=bindparam("end"), datetime_complete=bindparam("end_at"))
+_ADD_VALUE = insert(_v).values(objective=0, value_type="FINITE")
+_LAST = (
+    select(_i.c.intermediate_value).where(_i.c.trial_id == bindparam("of_trial")).order_by(_i.c.step.desc()).limit(1)
+)
+_KEYS = select(_u.c.key).where(_u.c.trial_id == bindparam("of_trial"))
+_SET_ATTR = update(_u).where(_u.c.trial_id == bindparam("of_trial"), _u.c.key == bindparam("of_key"))
+_SET_ATTR = _SET_ATTR.values(value_json=bindparam("text"))
+_ADD_ATTR = insert(_u)
+
+
 def insert_trial(connection: Connection, study_id: int, asked: AskedTrial) -> tuple[int, int]:
     """Add a running trial with all of its params; returns its id, and how many trials the study had before.
 
     The study's row is locked first, as Optuna does where there are row locks; SQLite has one writer at a time anyway.
     Raises KeyError, as Optuna does, when the study is gone.
     """
-    studies, trials = tables.optuna_studies, tables.optuna_trials
-    locked = select(studies.c.study_id).where(studies.c.study_id == study_id).with_for_update()
-    if connection.execute(locked).first() is None:
+    if connection.execute(_LOCK, {"of_study": study_id}).first() is None:
         raise KeyError("Record does not exist.")
-    row = {"number": asked.number, "study_id": study_id, "state": "RUNNING", "datetime_start": _now()}
-    trial_id = int(connection.execute(insert(trials).values(**row).returning(trials.c.trial_id)).scalar_one())
-    count = select(func.count()).select_from(trials).where(trials.c.study_id == study_id)
-    n_before = int(connection.execute(count).scalar_one()) - 1
-    params = [
-        {
-            "trial_id": trial_id,
-            "param_name": name,
-            "param_value": asked.distributions[name].to_internal_repr(value),
-            "distribution_json": distribution_to_json(asked.distributions[name]),
-        }
-        for name, value in asked.params.items()
-    ]
+    row = {"number": asked.number, "study_id": study_id, "datetime_start": _now()}
+    trial_id = int(connection.execute(_ADD, row).scalar_one())
+    n_before = int(connection.execute(_COUNT, {"of_study": study_id}).scalar_one()) - 1
+    if asked.params:
+        connection.execute(_ADD_PARAMS, [_param(trial_id, asked, name) for name in asked.params])
     notes = [
         {"trial_id": trial_id, "key": key, "value_json": json.dumps(value)} for key, value in asked.system_attrs.items()
     ]
-    if params:
-        connection.execute(insert(tables.optuna_params), params)
     if notes:
-        connection.execute(insert(tables.optuna_system_attrs), notes)
+        connection.execute(_ADD_NOTES, notes)
     return trial_id, n_before
+
+
+def _param(trial_id: int, asked: AskedTrial, name: str) -> dict[str, Any]:
+    distribution = asked.distributions[name]
+    return {
+        "trial_id": trial_id,
+        "param_name": name,
+        "param_value": distribution.to_internal_repr(asked.params[name]),
+        "distribution_json": distribution_to_json(distribution),
+    }
 
 
 def end_trial(
     connection: Connection, trial_id: int, state: TrialState, value: float | None, user_attrs: Mapping[str, Any]
 ) -> bool:
     """Give a running trial its end; False when it is not running. A pruned one has the value of its last epoch."""
-    trials = tables.optuna_trials
-    running = update(trials).where(trials.c.trial_id == trial_id, trials.c.state == "RUNNING")
-    ended = connection.execute(running.values(state=_NAMES[state], datetime_complete=_now()))
+    here = {"of_trial": trial_id}
+    ended = connection.execute(_END, {**here, "end": _NAMES[state], "end_at": _now()})
     if ended.rowcount != 1:
         return False
     _set_user_attrs(connection, trial_id, user_attrs)
     if state is TrialState.PRUNED:
-        value = _last_value(connection, trial_id)
+        value = connection.execute(_LAST, here).scalar()
     if value is not None:
-        row = {"trial_id": trial_id, "objective": 0, "value": value, "value_type": "FINITE"}
-        connection.execute(insert(tables.optuna_values).values(**row))
+        connection.execute(_ADD_VALUE, {"trial_id": trial_id, "value": value})
     return True
-
-
-def _last_value(connection: Connection, trial_id: int) -> float | None:
-    table = tables.optuna_intermediate
-    query = select(table.c.intermediate_value).where(table.c.trial_id == trial_id).order_by(table.c.step.desc())
-    value = connection.execute(query.limit(1)).scalar()
-    return None if value is None else float(value)
 
 
 def _set_user_attrs(connection: Connection, trial_id: int, attrs: Mapping[str, Any]) -> None:
     """Attributes that say nothing are left out, unless they take back what is stored."""
-    table = tables.optuna_user_attrs
-    here = table.c.trial_id == trial_id
-    stored = set(connection.execute(select(table.c.key).where(here)).scalars())
+    stored = set(connection.execute(_KEYS, {"of_trial": trial_id}).scalars())
     for key, value in attrs.items():
         text = json.dumps(value)
         if key in stored:
-            connection.execute(update(table).where(here, table.c.key == key).values(value_json=text))
+            connection.execute(_SET_ATTR, {"of_trial": trial_id, "of_key": key, "text": text})
         elif value:
-            connection.execute(insert(table).values(trial_id=trial_id, key=key, value_json=text))
+            connection.execute(_ADD_ATTR, {"trial_id": trial_id, "key": key, "value_json": text})
 
 
 def fail_waiting(connection: Connection, study_id: int) -> None:

@@ -99,10 +99,18 @@ def rows_of(connection: Connection, table: Any, here: Row, order: str | None = N
     return list(connection.execute(query.order_by(table.c[order]) if order else query))
 
 
-def set_trial(connection: Connection, here: Row, **values: Any) -> None:
+_OF_TRIAL = update(tables.trials).where(
+    tables.trials.c.uid == bindparam("of_uid"), tables.trials.c.trial == bindparam("of_trial")
+)
+_UPDATES: dict[tuple[str, ...], Any] = {}
+
+
+def set_trial(connection: Connection, uid: str, trial: int, **values: Any) -> None:
     """Change our row of a trial."""
-    table = tables.trials
-    connection.execute(update(table).where(*(table.c[name] == value for name, value in here.items())).values(**values))
+    names = tuple(values)
+    if names not in _UPDATES:
+        _UPDATES[names] = _OF_TRIAL.values({name: bindparam(name) for name in names})
+    connection.execute(_UPDATES[names], {"of_uid": uid, "of_trial": trial, **values})
 
 
 def _step(trial_id: int, epoch: int, value: float) -> Row:

@@ -19,7 +19,7 @@ import uuid
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
@@ -42,6 +42,10 @@ UID_ATTR = "tuner:uid"
 
 TOUCH_EVERY_S = 1.0
 """How often the session's wall time is written along with a record; a death loses at most this much of it."""
+
+
+_ADD_TRIAL = insert(tables.trials)
+_ADD_ATTEMPT = insert(tables.attempts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -305,23 +309,13 @@ class StudyStore:
 
     def _add_trial(self, connection: Connection, trial: int, config: str, seed: int) -> None:
         row = {"uid": self._uid, "trial": trial, "state": TrialState.WAITING.value, "seed": seed, "config": config}
-        connection.execute(insert(tables.trials).values(**row))
+        connection.execute(_ADD_TRIAL, row)
 
     def begin_attempt(self, new: NewAttempt) -> None:
-        here = {"uid": self._uid, "trial": new.trial}
+        row = {**asdict(new), "uid": self._uid, "session": self._session, "started_at": time.time()}
         with self._transaction() as connection:
-            connection.execute(
-                insert(tables.attempts).values(
-                    **here,
-                    attempt=new.attempt,
-                    session=self._session,
-                    first_epoch=new.first_epoch,
-                    started_at=time.time(),
-                    threads=new.threads,
-                    device=new.device,
-                )
-            )
-            set_trial(connection, here, state=TrialState.RUNNING.value, reason="")
+            connection.execute(_ADD_ATTEMPT, row)
+            set_trial(connection, self._uid, new.trial, state=TrialState.RUNNING.value, reason="")
 
     def record_epochs(self, ends: Sequence[EpochEnd], metric: str) -> None:
         """Record epochs that ended at about the same time, in one transaction: once it returns, they cannot be lost.
@@ -353,7 +347,7 @@ class StudyStore:
     def pause(self, trial: int, reason: str) -> None:
         """The trial waits for a later session."""
         with self._transaction() as connection:
-            set_trial(connection, {"uid": self._uid, "trial": trial}, state=TrialState.PAUSED.value, reason=reason)
+            set_trial(connection, self._uid, trial, state=TrialState.PAUSED.value, reason=reason)
 
     def finish(
         self,
@@ -372,7 +366,7 @@ class StudyStore:
         ours = {"state": state.value, "reason": reason, "message": message, "best_epoch": best_epoch}
         attrs = {"reason": reason, "best_epoch": best_epoch}
         with self._transaction() as connection:
-            set_trial(connection, {"uid": self._uid, "trial": trial}, **ours)
+            set_trial(connection, self._uid, trial, **ours)
             if not end_trial(connection, self._trial_ids[trial], state, value, attrs):
                 raise OwnedError(f"study {self._name!r}: somebody else ended trial {trial} while this driver ran")
             fault_point("before_tell")
