@@ -23,8 +23,8 @@ class NotedAdvisor:
     reports: list[tuple[int, int, float]] = field(default_factory=list)
     ends: dict[int, tuple[TrialState, float | None]] = field(default_factory=dict)
 
-    def suggest(self, trial: int) -> Params | None:
-        return {"lr": trial} if trial < self.n_params else None
+    def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:
+        return {"lr": trial, **(fixed or {})} if trial < self.n_params else None
 
     def report(self, trial: int, epoch: int, value: float) -> None:
         self.reports.append((trial, epoch, value))
@@ -47,6 +47,12 @@ def test_jobs_are_numbered_and_go_from_the_first_epoch_to_the_last() -> None:
     controller = controller_of(NotedAdvisor(), epochs=4)
     assert controller.ask() == Job(trial=0, params={"lr": 0}, first_epoch=1, last_epoch=4)
     assert controller.ask() == Job(trial=1, params={"lr": 1}, first_epoch=1, last_epoch=4)
+
+
+def test_fixed_params_reach_the_advisor_for_this_trial_only() -> None:
+    controller = controller_of(NotedAdvisor())
+    asked = [controller.ask({"depth": 2}), controller.ask()]
+    assert [job and job.params for job in asked] == [{"lr": 0, "depth": 2}, {"lr": 1}]
 
 
 def test_the_epochs_of_a_trial_can_depend_on_its_params() -> None:

@@ -18,6 +18,7 @@ from tuner.data.info import DataInfo
 from tuner.errors import NotFoundError, StorageError
 from tuner.study import tables
 from tuner.study.queries import StudyReader, TrialRow, best_of
+from tuner.study.records import AskedTrial
 from tuner.study.store import NewAttempt, StudyStore
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 from tuner.workflows.status import status_of
@@ -104,12 +105,8 @@ def read(url: str) -> Iterator[Callable[[], StudyReader]]:
 
 def ask(store: StudyStore, trial: int = 0, params: dict[str, Any] | None = None) -> None:
     params = {"optimizer.lr": 0.1} if params is None else params
-    frozen = optuna.trial.create_trial(
-        state=optuna.trial.TrialState.RUNNING,
-        params=params,
-        distributions={name: DISTRIBUTIONS[name] for name in params},
-    )
-    store.record_ask(trial, frozen, config=json.dumps({"seed": 4}), seed=2**63 - 1 - trial)
+    asked = AskedTrial(number=trial, params=params, distributions={name: DISTRIBUTIONS[name] for name in params})
+    store.record_ask(asked, config=json.dumps({"seed": 4}), seed=2**63 - 1 - trial)
 
 
 def end_epoch(store: StudyStore, trial: int, epoch: int, value: float) -> None:

@@ -18,6 +18,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from tuner.errors import MissingError, NotFoundError, StorageError, UsageError
+from tuner.study import storage
+from tuner.study.queries import StudyReader
 from tuner.study.storage import open_optuna, open_readonly, storage_errors
 
 
@@ -136,6 +138,20 @@ def test_looking_at_a_damaged_database_is_refused_and_does_not_touch_it(tmp_path
     before = path.read_bytes()
     with pytest.raises(StorageError, match=message):
         open_readonly(url_of(path))
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("what", ("truncated", "first page", "pages"))
+def test_a_large_damaged_database_is_refused_when_it_is_opened_or_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(storage, "QUICK_SIZE_BYTES", 0)
+    path = tmp_path / "studies.db"
+    make, _ = REFUSED[what]
+    make(path)
+    before = path.read_bytes()
+    with pytest.raises(StorageError):
+        StudyReader.open(url_of(path)).studies()
     assert path.read_bytes() == before
 
 

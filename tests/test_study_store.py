@@ -14,17 +14,20 @@ import optuna
 import pytest
 
 from tuner import faults
+from tuner.config.schema import NoPruner, Search
 from tuner.config.spec import Spec, load
 from tuner.control.controller import Controller, TrialState
 from tuner.data.info import DataInfo
-from tuner.errors import StorageError
+from tuner.errors import OwnedError, StorageError
 from tuner.study import tables
-from tuner.study.advisor import OptunaAdvisor
+from tuner.study.advisor import StudyAdvisor
 from tuner.study.queries import StudyReader, TrialDetail
+from tuner.study.records import StoredTrial
 from tuner.study.store import NewAttempt, OpenTrial, StudyStore
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 
 METRIC = "val/accuracy"
+AUTO = Search(pruner=NoPruner())
 INFO = DataInfo(
     kind="digits",
     task="classification",
@@ -97,18 +100,23 @@ def resume(opened: Callable[[], StudyStore]) -> StudyStore:
 
 
 def ask(store: StudyStore, spec: Spec, trial: int = 0) -> dict[str, Any]:
-    advisor = OptunaAdvisor(
+    return ask_as(store, spec, trial, store.history())
+
+
+def ask_as(store: StudyStore, spec: Spec, trial: int, history: list[StoredTrial] | None = None) -> dict[str, Any]:
+    """Ask as a driver that knows `history`, or as one that knows nothing but the number."""
+    advisor = StudyAdvisor(
         name="s",
         space=spec.space,
-        search=spec.search,
+        search=spec.search if history is not None else AUTO,
         maximize=True,
         seed=3,
         max_epochs=5,
-        history=store.history(),
+        history=history or (),
     )
     params = advisor.suggest(trial)
     assert params is not None
-    store.record_ask(trial, advisor.record_of(trial), config='{"a": 1}', seed=2**62 + trial)
+    store.record_ask(advisor.record_of(trial), config='{"a": 1}', seed=2**62 + trial)
     return dict(params)
 
 
@@ -290,9 +298,9 @@ def test_epochs_of_several_trials_are_recorded_together_or_not_at_all(store: Stu
 def test_only_the_kept_checkpoints_are_named(store: StudyStore, spec: Spec, url: str) -> None:
     ask(store, spec)
     record(store, [0.5, 0.7, 0.6])
-    store.keep_checkpoints(0, (2,))
+    store.keep_checkpoints({0: (2,)})
     assert [saved.epoch for saved in detail(url).checkpoints] == [2]
-    store.keep_checkpoints(0, ())
+    store.keep_checkpoints({0: ()})
     assert detail(url).checkpoints == ()
 
 
@@ -366,11 +374,41 @@ def dies_at(point: str) -> Any:
     return pytest.raises(faults.InjectedFaultError, match=point)
 
 
-def test_a_trial_whose_row_was_never_written_is_adopted(
+def test_a_trial_that_was_asked_for_is_there_as_a_whole(
     store: StudyStore, opened: Callable[[], StudyStore], spec: Spec, url: str
 ) -> None:
     with dies_at("after_ask"):
         ask(store, spec)
+    assert (detail(url).config, detail(url).seed) == ({"a": 1}, 2**62)
+    (found,) = left(resume(opened))
+    assert found.params == in_optuna(url).trials[0].params
+    assert (found.values, found.checkpoints, found.n_attempts) == ((), (), 0)
+
+
+def test_a_trial_that_is_not_the_next_one_is_refused_and_leaves_nothing(
+    store: StudyStore, spec: Spec, url: str
+) -> None:
+    ask(store, spec, 0)
+    in_optuna(url).ask()
+    with pytest.raises(OwnedError, match="study 's': somebody else added trial 1 while this driver ran"):
+        ask_as(store, spec, 1)
+    trials = in_optuna(url).trials
+    assert [trial.params == {} for trial in trials] == [False, True]
+
+
+def test_a_trial_that_somebody_else_ended_is_not_ended_again(store: StudyStore, spec: Spec, url: str) -> None:
+    ask(store, spec)
+    in_optuna(url).tell(0, state=optuna.trial.TrialState.FAIL)
+    with pytest.raises(OwnedError, match="study 's': somebody else ended trial 0 while this driver ran"):
+        store.finish(0, TrialState.COMPLETE, value=0.5, best_epoch=1)
+    assert in_optuna(url).trials[0].state is optuna.trial.TrialState.FAIL
+    assert detail(url).row.reason == ""
+
+
+def test_a_trial_that_another_tool_began_is_adopted(
+    store: StudyStore, opened: Callable[[], StudyStore], spec: Spec, url: str
+) -> None:
+    in_optuna(url).ask()
     assert detail(url).config == {}
     resumed = resume(opened)
     (found,) = left(resumed)
@@ -418,7 +456,7 @@ def test_an_end_that_turns_out_otherwise_after_a_death_leaves_no_old_reason(
         store.finish(0, TrialState.PRUNED, value=None, best_epoch=0, reason="timeout", message="time is up")
     resumed = resume(opened)
     resumed.finish(0, TrialState.COMPLETE, value=0.5, best_epoch=1)
-    assert in_optuna(url).trials[0].user_attrs == {"reason": "", "best_epoch": 1}
+    assert in_optuna(url).trials[0].user_attrs == {"best_epoch": 1}
     assert (detail(url).row.reason, detail(url).message) == ("", "")
 
 
@@ -445,7 +483,7 @@ def test_a_controller_of_a_resumed_study_goes_on_with_the_next_number(
     for trial in range(3):
         ask(store, spec, trial)
     history = resume(opened).history()
-    advisor = OptunaAdvisor(
+    advisor = StudyAdvisor(
         name="s", space=spec.space, search=spec.search, maximize=True, seed=3, max_epochs=5, history=history
     )
     controller = Controller(

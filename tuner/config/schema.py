@@ -470,7 +470,7 @@ class Nsga3Sampler(Section):
 
 
 class AutoSampler(Section):
-    """The default: TPE, with `group=True` when the space has conditions."""
+    """The default: our own TPE, over all parameters at once, conditions included (tuner.control.parzen)."""
 
     kind: Literal["auto"] = "auto"
 

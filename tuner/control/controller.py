@@ -41,8 +41,12 @@ class Job:
 class Advisor(Protocol):
     """Suggests params and judges curves: a function of a seed and of what it was told, nothing else."""
 
-    def suggest(self, trial: int) -> Params | None:
-        """The params of the trial of this number, which is open from now on; None when the space is exhausted."""
+    def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:
+        """The params of the trial of this number, which is open from now on; None when the space is exhausted.
+
+        `fixed` params are taken over where they exist, and the others are suggested given them; a grid knows no fixed
+        ones, and goes on with its next combination.
+        """
 
     def report(self, trial: int, epoch: int, value: float) -> None:
         """Take in the objective after an epoch; an epoch that is already known is left as it was."""
@@ -81,11 +85,11 @@ class Controller:
     next_trial: int = 0
     _open: dict[int, Curve] = field(default_factory=dict)
 
-    def ask(self) -> Job | None:
-        """The next new trial, or None when the budget is spent or the space exhausted."""
+    def ask(self, fixed: Params | None = None) -> Job | None:
+        """The next new trial, with `fixed` params if any; None when the budget is spent or the space exhausted."""
         if self.n_trials is not None and self.next_trial >= self.n_trials:
             return None
-        params = self.advisor.suggest(self.next_trial)
+        params = self.advisor.suggest(self.next_trial, fixed)
         if params is None:
             return None
         job = Job(trial=self.next_trial, params=params, first_epoch=1, last_epoch=self.epochs_of(params))

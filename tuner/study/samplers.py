@@ -1,4 +1,4 @@
-"""Optuna's samplers and pruners, built from their sections through explicit tables.
+"""Optuna's samplers and pruners, and our own rules, built from their sections through explicit tables.
 
 A sampler is built afresh for every trial, with a seed derived from the study's seed and the trial's number: then the
 params of trial N depend on the trials before it and on nothing else, and a resumed study goes on as if it had never
@@ -15,14 +15,23 @@ from optuna import pruners, samplers
 from optuna.exceptions import ExperimentalWarning
 
 from tuner.config import schema
+from tuner.control.percentile import PercentileRule
 from tuner.seeding import derive_32
+from tuner.space.parameters import Params
 
 
-def build_sampler(config: schema.Sampler, *, seed: int, trial: int, is_conditional: bool) -> samplers.BaseSampler:
-    """The sampler that suggests the params of one trial. A grid has none: see tuner.study.grid."""
+def build_sampler(
+    config: schema.Sampler, *, seed: int, trial: int, is_conditional: bool, fixed: Params | None = None
+) -> samplers.BaseSampler:
+    """The sampler that suggests the params of one trial, those that are not fixed.
+
+    A grid has none, see tuner.study.grid; that of `auto` is our own, see tuner.control.parzen.
+    """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ExperimentalWarning)  # group=True, GP, QMC: our tests cover what we use
-        return _SAMPLERS[type(config)](config, seed, trial, is_conditional)
+        # group=True, GP, QMC, PartialFixedSampler: our tests cover what we use
+        warnings.simplefilter("ignore", ExperimentalWarning)
+        sampler = _SAMPLERS[type(config)](config, seed, trial, is_conditional)
+        return samplers.PartialFixedSampler(dict(fixed), sampler) if fixed else sampler
 
 
 def _random(_config: Any, seed: int, trial: int, _is_conditional: bool) -> samplers.BaseSampler:
@@ -37,10 +46,6 @@ def _tpe(config: Any, seed: int, trial: int, is_conditional: bool) -> samplers.B
         group=is_conditional,
         seed=derive_32(seed, "sampler", trial),
     )
-
-
-def _auto(_config: Any, seed: int, trial: int, is_conditional: bool) -> samplers.BaseSampler:
-    return _tpe(schema.TpeSampler(), seed, trial, is_conditional)
 
 
 def _gp(config: Any, seed: int, trial: int, _is_conditional: bool) -> samplers.BaseSampler:
@@ -75,8 +80,8 @@ def _nsga3(config: Any, seed: int, trial: int, _is_conditional: bool) -> sampler
 
 
 _SAMPLERS: dict[type[Any], Callable[[Any, int, int, bool], samplers.BaseSampler]] = {
-    schema.AutoSampler: _auto,
     schema.RandomSampler: _random,
+    schema.AutoSampler: _random,  # never asked: the mirror of an `auto` study only judges
     schema.GridSampler: _random,  # never asked: the grid fixes every param
     schema.TpeSampler: _tpe,
     schema.GpSampler: _gp,
@@ -87,29 +92,37 @@ _SAMPLERS: dict[type[Any], Callable[[Any, int, int, bool], samplers.BaseSampler]
 }
 
 
+OWN_PRUNERS = (schema.AutoPruner, schema.NoPruner, schema.MedianPruner, schema.PercentilePruner)
+"""Pruners that need no Optuna: `build_rule` has them."""
+
+
+def build_rule(config: schema.Pruner, *, max_epochs: int, maximize: bool) -> PercentileRule | None:
+    """The rule of one of OWN_PRUNERS; None for the one that never stops anything."""
+    if isinstance(config, schema.AutoPruner):
+        config = schema.MedianPruner(n_warmup_epochs=max(1, max_epochs // 10))
+    if not isinstance(config, (schema.MedianPruner, schema.PercentilePruner)):
+        return None
+    return PercentileRule(
+        percentile=config.percentile if isinstance(config, schema.PercentilePruner) else 50.0,
+        n_startup_trials=config.n_startup_trials,
+        n_warmup_epochs=config.n_warmup_epochs,
+        interval_epochs=config.interval_epochs,
+        n_min_trials=config.n_min_trials,
+        maximize=maximize,
+    )
+
+
 def build_pruner(config: schema.Pruner, *, max_epochs: int) -> pruners.BasePruner:
-    """The pruner of a study whose trials train at most `max_epochs`; resources are always integers, never "auto"."""
+    """Optuna's pruner of a study whose trials train at most `max_epochs`; resources are integers, never "auto"."""
+    if isinstance(config, OWN_PRUNERS):
+        return pruners.NopPruner()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ExperimentalWarning)
         return _PRUNERS[type(config)](config, max_epochs)
 
 
-def _auto_pruner(_config: Any, max_epochs: int) -> pruners.BasePruner:
-    return pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=max(1, max_epochs // 10))
-
-
 def _median(config: Any, _max_epochs: int) -> pruners.BasePruner:
     return pruners.MedianPruner(
-        n_startup_trials=config.n_startup_trials,
-        n_warmup_steps=config.n_warmup_epochs,
-        interval_steps=config.interval_epochs,
-        n_min_trials=config.n_min_trials,
-    )
-
-
-def _percentile(config: Any, _max_epochs: int) -> pruners.BasePruner:
-    return pruners.PercentilePruner(
-        percentile=config.percentile,
         n_startup_trials=config.n_startup_trials,
         n_warmup_steps=config.n_warmup_epochs,
         interval_steps=config.interval_epochs,
@@ -152,10 +165,6 @@ def _wilcoxon(config: Any, _max_epochs: int) -> pruners.BasePruner:
 
 
 _PRUNERS: dict[type[Any], Callable[[Any, int], pruners.BasePruner]] = {
-    schema.AutoPruner: _auto_pruner,
-    schema.NoPruner: lambda _config, _max_epochs: pruners.NopPruner(),
-    schema.MedianPruner: _median,
-    schema.PercentilePruner: _percentile,
     schema.SuccessiveHalvingPruner: _successive_halving,
     schema.HyperbandPruner: _hyperband,
     schema.PatientPruner: _patient,

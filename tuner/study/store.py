@@ -1,11 +1,11 @@
 """The writing side of a study: one instance, in the driver, is the only thing that changes the database.
 
-Order of writes, and what a death between two of them leaves behind:
+Every step is one transaction, so that a death leaves it whole or not begun:
 
-    ask      Optuna's trial, whole, in one transaction     then our row (made up for on resume)
+    ask      Optuna's trial with its params, and our row
     attempt  our row
-    epoch    our metrics, checkpoint and Optuna's intermediate value, in one transaction: the acknowledgement
-    end      our row's state and reason                    then Optuna's tell (repeated on resume)
+    epoch    our metrics, checkpoint and Optuna's intermediate value: the acknowledgement
+    end      our row's state and reason, Optuna's state, value and user attributes (repeated on resume)
 """
 
 from __future__ import annotations
@@ -17,14 +17,13 @@ import socket
 import time
 import uuid
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.trial import FrozenTrial
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
 from tuner.config.spec import Spec
@@ -33,19 +32,20 @@ from tuner.data.info import DataInfo
 from tuner.errors import OwnedError, StorageError
 from tuner.faults import fault_point
 from tuner.study import tables
+from tuner.study.optuna_rows import end_trial, fail_waiting, insert_trial, read_trials
+from tuner.study.own_rows import EpochRows, rows_of, set_trial
+from tuner.study.records import AskedTrial, StoredTrial
 from tuner.study.storage import open_optuna, storage_errors
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 
 UID_ATTR = "tuner:uid"
 
-StoredTrial = FrozenTrial
-"""A trial as Optuna stores it, for layers that do not know Optuna."""
+TOUCH_EVERY_S = 1.0
+"""How often the session's wall time is written along with a record; a death loses at most this much of it."""
 
-_OPTUNA_STATES = {
-    TrialState.COMPLETE: optuna.trial.TrialState.COMPLETE,
-    TrialState.PRUNED: optuna.trial.TrialState.PRUNED,
-    TrialState.FAILED: optuna.trial.TrialState.FAIL,
-}
+
+_ADD_TRIAL = insert(tables.trials)
+_ADD_ATTEMPT = insert(tables.attempts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,10 +95,14 @@ class StudyStore:
         self._url = url
         self._name = name
         self._study: optuna.Study | None = None
-        self._uid = ""
+        self._use("")
         self._session = 0
         self._trial_ids: dict[int, int] = {}
-        self._session_started = time.monotonic()
+        self._session_started = self._touched = time.monotonic()
+
+    def _use(self, uid: str) -> None:
+        self._uid = uid
+        self._epoch_rows = EpochRows(uid, self._engine.dialect.name)
 
     @classmethod
     def open(cls, url: str, name: str) -> StudyStore:
@@ -134,7 +138,7 @@ class StudyStore:
                 f"study {self._name!r} has records of version {row.schema_version}, this tuner reads version "
                 f"{tables.SCHEMA_VERSION}; use the tuner that made it, or another --study NAME"
             )
-        self._uid = row.uid
+        self._use(row.uid)
         return StudyHeader(
             uid=row.uid,
             spec=Spec.from_json(json.loads(row.spec)),
@@ -159,7 +163,7 @@ class StudyStore:
 
     def create(self, spec: Spec, data: DataInfo, code: Mapping[str, str], versions: Mapping[str, str]) -> None:
         """Make the study. Our row comes first: a study without one would look like another tool's."""
-        self._uid = uuid.uuid4().hex
+        self._use(uuid.uuid4().hex)
         row = {
             "uid": self._uid,
             "name": self._name,
@@ -235,7 +239,7 @@ class StudyStore:
                     seconds=0.0,
                 )
             )
-        self._session_started = time.monotonic()
+        self._session_started = self._touched = time.monotonic()
 
     def seconds_before(self) -> float:
         """Wall time that earlier sessions spent on this study."""
@@ -244,32 +248,29 @@ class StudyStore:
         with self._transaction() as connection:
             return float(connection.execute(query).scalar() or 0.0)
 
-    def history(self) -> list[FrozenTrial]:
-        """All trials as Optuna stores them, in the order of their numbers.
+    def history(self) -> list[StoredTrial]:
+        """All trials as Optuna's tables hold them, in the order of their numbers.
 
         A trial that somebody enqueued through Optuna is ended as FAIL: nobody else would ever train it.
         """
         assert self._study is not None
-        with storage_errors(self._url):
-            for waiting in self._study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.WAITING,)):
-                self._storage.set_trial_user_attr(waiting._trial_id, "reason", "enqueued")  # noqa: SLF001
-                for state in (optuna.trial.TrialState.RUNNING, optuna.trial.TrialState.FAIL):  # it needs a start
-                    self._storage.set_trial_state_values(waiting._trial_id, state)  # noqa: SLF001
-            trials = self._study.get_trials(deepcopy=False)
-        self._trial_ids = {trial.number: trial._trial_id for trial in trials}  # noqa: SLF001
+        study_id = self._study._study_id  # noqa: SLF001  no public way
+        with self._transaction() as connection:
+            fail_waiting(connection, study_id)
+            trials, self._trial_ids = read_trials(connection, study_id)
         return trials
 
-    def open_trials(self, metric: str, history: Sequence[FrozenTrial]) -> list[OpenTrial]:
+    def open_trials(self, metric: str, history: Sequence[StoredTrial]) -> list[OpenTrial]:
         """Trials that an earlier session left RUNNING or paused, in the order of their numbers."""
-        running = [trial for trial in history if not trial.state.is_finished()]
+        running = [trial for trial in history if not trial.is_finished]
         with self._transaction() as connection:
             return [self._open_trial(connection, trial, metric) for trial in running]
 
-    def _open_trial(self, connection: Connection, trial: FrozenTrial, metric: str) -> OpenTrial:
+    def _open_trial(self, connection: Connection, trial: StoredTrial, metric: str) -> OpenTrial:
         here = {"uid": self._uid, "trial": trial.number}
-        epochs = _rows(connection, tables.epochs, here, order="epoch")
-        checkpoints = _rows(connection, tables.checkpoints, here, order="epoch")
-        attempts = _rows(connection, tables.attempts, here, order="attempt")
+        epochs = rows_of(connection, tables.epochs, here, order="epoch")
+        checkpoints = rows_of(connection, tables.checkpoints, here, order="epoch")
+        attempts = rows_of(connection, tables.attempts, here, order="attempt")
         values = [json.loads(row.metrics).get(metric) for row in epochs]
         return OpenTrial(
             trial=trial.number,
@@ -286,40 +287,35 @@ class StudyStore:
 
     # ------------------------------------------------------------------------------------------------------- the search
 
-    def record_ask(self, trial: int, record: FrozenTrial, *, config: str, seed: int) -> None:
-        """Store a new trial: Optuna's row with all params at once, then ours."""
+    def record_ask(self, asked: AskedTrial, *, config: str, seed: int) -> None:
+        """Store a new trial, Optuna's rows and ours at once; OwnedError when it is not the study's next one."""
         assert self._study is not None
-        with storage_errors(self._url):
-            self._trial_ids[trial] = self._storage.create_new_trial(self._study._study_id, template_trial=record)  # noqa: SLF001
-            number = self._storage.get_trial(self._trial_ids[trial]).number
-            if number != trial:
-                raise OwnedError(f"study {self._name!r}: somebody else added trial {trial} while this driver ran")
-            fault_point("after_ask")
-            self.adopt(trial, config=config, seed=seed)
+        with self._transaction() as connection:
+            study_id = self._study._study_id  # noqa: SLF001  no public way
+            trial_id, n_before = insert_trial(connection, study_id, asked)
+            if n_before != asked.number:
+                raise OwnedError(
+                    f"study {self._name!r}: somebody else added trial {asked.number} while this driver ran"
+                )
+            self._add_trial(connection, asked.number, config, seed)
+        self._trial_ids[asked.number] = trial_id
+        fault_point("after_ask")
 
     def adopt(self, trial: int, *, config: str, seed: int) -> None:
-        """Make our row of a trial, unless it is there already."""
-        here = {"uid": self._uid, "trial": trial}
+        """Make our row of a trial that another tool began in this study, unless it is there already."""
         with self._transaction() as connection:
-            if not _rows(connection, tables.trials, here):
-                values = {"state": TrialState.WAITING.value, "seed": seed, "config": config}
-                connection.execute(insert(tables.trials).values(**here, **values))
+            if not rows_of(connection, tables.trials, {"uid": self._uid, "trial": trial}):
+                self._add_trial(connection, trial, config, seed)
+
+    def _add_trial(self, connection: Connection, trial: int, config: str, seed: int) -> None:
+        row = {"uid": self._uid, "trial": trial, "state": TrialState.WAITING.value, "seed": seed, "config": config}
+        connection.execute(_ADD_TRIAL, row)
 
     def begin_attempt(self, new: NewAttempt) -> None:
-        here = {"uid": self._uid, "trial": new.trial}
+        row = {**asdict(new), "uid": self._uid, "session": self._session, "started_at": time.time()}
         with self._transaction() as connection:
-            connection.execute(
-                insert(tables.attempts).values(
-                    **here,
-                    attempt=new.attempt,
-                    session=self._session,
-                    first_epoch=new.first_epoch,
-                    started_at=time.time(),
-                    threads=new.threads,
-                    device=new.device,
-                )
-            )
-            _set_trial(connection, here, state=TrialState.RUNNING.value, reason="")
+            connection.execute(_ADD_ATTEMPT, row)
+            set_trial(connection, self._uid, new.trial, state=TrialState.RUNNING.value, reason="")
 
     def record_epochs(self, ends: Sequence[EpochEnd], metric: str) -> None:
         """Record epochs that ended at about the same time, in one transaction: once it returns, they cannot be lost.
@@ -329,54 +325,9 @@ class StudyStore:
         checkpoint and intermediate value become durable together, with one fsync.
         """
         with self._transaction() as connection:
-            for end in ends:
-                self._record_epoch(connection, end, metric)
+            self._epoch_rows.record(connection, ends, metric, self._trial_ids)
             self._touch_session(connection)
         fault_point("epoch_recorded")
-
-    def _record_epoch(self, connection: Connection, end: EpochEnd, metric: str) -> None:
-        here = {"uid": self._uid, "trial": end.trial, "epoch": end.epoch}
-        metrics = {name: value if math.isfinite(value) else None for name, value in end.metrics.items()}
-        _replace(
-            connection,
-            tables.epochs,
-            here,
-            {"attempt": end.attempt, "seconds": end.seconds, "metrics": json.dumps(metrics)},
-        )
-        if end.checkpoint is not None:
-            saved = end.checkpoint
-            _replace(
-                connection,
-                tables.checkpoints,
-                here,
-                {"file": saved.file, "sha256": saved.sha256, "size_bytes": saved.size_bytes},
-            )
-        if end.picked:
-            self._record_picked(connection, end)
-        if end.kept:
-            self._forget_checkpoints(connection, end.trial, end.kept)
-        value = end.metrics[metric]
-        if math.isfinite(value):
-            self._record_intermediate(connection, end.trial, end.epoch, value)
-
-    def _record_picked(self, connection: Connection, end: EpochEnd) -> None:
-        table = tables.attempts
-        connection.execute(
-            update(table)
-            .where(table.c.uid == self._uid, table.c.trial == end.trial, table.c.attempt == end.attempt)
-            .values(picked=json.dumps(dict(end.picked)))
-        )
-
-    def _record_intermediate(self, connection: Connection, trial: int, epoch: int, value: float) -> None:
-        table = tables.optuna_intermediate
-        trial_id = self._trial_ids[trial]
-        known = select(table.c.step).where(table.c.trial_id == trial_id, table.c.step == epoch)
-        if connection.execute(known).first() is None:
-            connection.execute(
-                insert(table).values(
-                    trial_id=trial_id, step=epoch, intermediate_value=value, intermediate_value_type="FINITE"
-                )
-            )
 
     def end_attempt(
         self, trial: int, attempt: int, outcome: Outcome, *, seconds: float, message: str = "", cause: str = ""
@@ -396,7 +347,7 @@ class StudyStore:
     def pause(self, trial: int, reason: str) -> None:
         """The trial waits for a later session."""
         with self._transaction() as connection:
-            _set_trial(connection, {"uid": self._uid, "trial": trial}, state=TrialState.PAUSED.value, reason=reason)
+            set_trial(connection, self._uid, trial, state=TrialState.PAUSED.value, reason=reason)
 
     def finish(
         self,
@@ -408,62 +359,36 @@ class StudyStore:
         reason: str = "",
         message: str = "",
     ) -> None:
-        """End a trial for good: our row, the reason as a user attribute, then Optuna's tell.
+        """End a trial for good: our row, Optuna's state and value, the reason as a user attribute.
 
-        Safe to repeat, with another outcome too, as long as Optuna was not told.
+        Safe to repeat, with another outcome too, as long as it was not recorded.
         """
-        assert self._study is not None
         ours = {"state": state.value, "reason": reason, "message": message, "best_epoch": best_epoch}
+        attrs = {"reason": reason, "best_epoch": best_epoch}
         with self._transaction() as connection:
-            _set_trial(connection, {"uid": self._uid, "trial": trial}, **ours)
-        with storage_errors(self._url):
-            self._set_user_attrs(trial, {"reason": reason, "best_epoch": best_epoch})
+            set_trial(connection, self._uid, trial, **ours)
+            if not end_trial(connection, self._trial_ids[trial], state, value, attrs):
+                raise OwnedError(f"study {self._name!r}: somebody else ended trial {trial} while this driver ran")
             fault_point("before_tell")
-            self._study.tell(trial, value, state=_OPTUNA_STATES[state])
-            fault_point("told")
+        fault_point("told")
 
-    def _set_user_attrs(self, trial: int, attrs: Mapping[str, Any]) -> None:
-        """Attributes that say nothing are left out, unless they take back what a driver wrote before it was killed."""
-        trial_id = self._trial_ids[trial]
-        stored = self._storage.get_trial_user_attrs(trial_id)
-        for key, value in attrs.items():
-            if value or key in stored:
-                self._storage.set_trial_user_attr(trial_id, key, value)
-
-    def keep_checkpoints(self, trial: int, epochs: Iterable[int]) -> None:
-        """Forget every checkpoint of a trial but those of `epochs`."""
+    def keep_checkpoints(self, kept: Mapping[int, Sequence[int]]) -> None:
+        """Forget every checkpoint of these trials but those of the epochs given for each."""
         with self._transaction() as connection:
-            self._forget_checkpoints(connection, trial, tuple(epochs))
-
-    def _forget_checkpoints(self, connection: Connection, trial: int, kept: tuple[int, ...]) -> None:
-        table = tables.checkpoints
-        connection.execute(
-            delete(table).where(table.c.uid == self._uid, table.c.trial == trial, table.c.epoch.not_in(kept))
-        )
+            self._epoch_rows.forget(connection, kept)
 
     def end_session(self) -> None:
         with self._transaction() as connection:
-            self._touch_session(connection)
+            self._touch_session(connection, every_s=0.0)
 
-    def _touch_session(self, connection: Connection) -> None:
+    def _touch_session(self, connection: Connection, *, every_s: float = TOUCH_EVERY_S) -> None:
+        now = time.monotonic()
+        if now - self._touched < every_s:
+            return
+        self._touched = now
         table = tables.sessions
         connection.execute(
             update(table)
             .where(table.c.uid == self._uid, table.c.session == self._session)
-            .values(seconds=time.monotonic() - self._session_started)
+            .values(seconds=now - self._session_started)
         )
-
-
-def _rows(connection: Connection, table: Any, here: Mapping[str, Any], order: str | None = None) -> list[Any]:
-    query = select(table).where(*(table.c[name] == value for name, value in here.items()))
-    return list(connection.execute(query.order_by(table.c[order]) if order else query))
-
-
-def _replace(connection: Connection, table: Any, here: Mapping[str, Any], values: Mapping[str, Any]) -> None:
-    connection.execute(delete(table).where(*(table.c[name] == value for name, value in here.items())))
-    connection.execute(insert(table).values(**here, **values))
-
-
-def _set_trial(connection: Connection, here: Mapping[str, Any], **values: Any) -> None:
-    table = tables.trials
-    connection.execute(update(table).where(*(table.c[name] == value for name, value in here.items())).values(**values))

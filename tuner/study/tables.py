@@ -6,7 +6,21 @@ keyed by the study's `uid` and not by Optuna's study_id, since SQLite gives the 
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Integer, MetaData, String, Table, Text, column, table
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Enum,
+    Float,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TableClause,
+    Text,
+    column,
+    table,
+)
 
 SCHEMA_VERSION = 1
 
@@ -102,32 +116,50 @@ checkpoints = Table(
 ADDED = ((attempts, "picked", "TEXT NOT NULL DEFAULT '{}'"),)
 """Columns that databases of schema 1 may lack: added when they are opened for writing, passed over by readers."""
 
-# Optuna 5's own tables, as far as we read them (and write intermediate values: see StudyStore.record_epochs).
-optuna_studies = table("studies", column("study_id"), column("study_name"))
+# Optuna 5's own tables, as far as we read and write them. The types are named for PostgreSQL, which has its own for
+# each enumeration and takes no text for one.
+_state = Enum("RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING", name="trialstate")
+_value_type = Enum("FINITE", "INF_POS", "INF_NEG", name="trialvaluetype")
+_intermediate_type = Enum("FINITE", "INF_POS", "INF_NEG", "NAN", name="trialintermediatevaluetype")
+
+
+def _attributes(name: str, owner: str) -> TableClause:
+    return table(name, column(owner, Integer), column("key", String), column("value_json", Text))
+
+
+optuna_studies = table("studies", column("study_id", Integer), column("study_name", String))
 optuna_directions = table("study_directions", column("study_id"), column("direction"), column("objective"))
-optuna_study_attrs = table("study_user_attributes", column("study_id"), column("key"), column("value_json"))
+optuna_study_attrs = _attributes("study_user_attributes", "study_id")
+optuna_user_attrs = _attributes("trial_user_attributes", "trial_id")
+optuna_system_attrs = _attributes("trial_system_attributes", "trial_id")
 optuna_trials = table(
     "trials",
-    column("trial_id"),
-    column("number"),
-    column("study_id"),
-    column("state"),
-    column("datetime_start"),
-    column("datetime_complete"),
+    column("trial_id", Integer),
+    column("number", Integer),
+    column("study_id", Integer),
+    column("state", _state),
+    column("datetime_start", DateTime),
+    column("datetime_complete", DateTime),
 )
-optuna_values = table("trial_values", column("trial_id"), column("objective"), column("value"), column("value_type"))
+optuna_values = table(
+    "trial_values",
+    column("trial_id", Integer),
+    column("objective", Integer),
+    column("value", Float),
+    column("value_type", _value_type),
+)
 optuna_params = table(
     "trial_params",
-    column("param_id"),
-    column("trial_id"),
-    column("param_name"),
-    column("param_value"),
-    column("distribution_json"),
+    column("param_id", Integer),
+    column("trial_id", Integer),
+    column("param_name", String),
+    column("param_value", Float),
+    column("distribution_json", Text),
 )
 optuna_intermediate = table(
     "trial_intermediate_values",
-    column("trial_id"),
-    column("step"),
-    column("intermediate_value"),
-    column("intermediate_value_type"),
+    column("trial_id", Integer),
+    column("step", Integer),
+    column("intermediate_value", Float),
+    column("intermediate_value_type", _intermediate_type),
 )

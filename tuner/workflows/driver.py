@@ -21,7 +21,7 @@ from tuner.faults import fault_point
 from tuner.paths import StudyPaths
 from tuner.seeding import derive
 from tuner.space.parameters import Params
-from tuner.study.advisor import OptunaAdvisor
+from tuner.study.advisor import StudyAdvisor
 from tuner.study.store import NewAttempt, OpenTrial, StudyStore
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
@@ -87,7 +87,7 @@ class Driver:
         paths: StudyPaths,
         store: StudyStore,
         controller: Controller,
-        advisor: OptunaAdvisor,
+        advisor: StudyAdvisor,
         executor: Executor,
         placement: Placement,
         lanes: LanePlan,
@@ -209,8 +209,8 @@ class Driver:
             return None
         self._lanes.add(job.params)
         run, problem = self._open(job)
-        record = self._advisor.record_of(job.trial)
-        self._store.record_ask(job.trial, record, config=run.config.model_dump_json(), seed=run.seed)
+        asked = self._advisor.record_of(job.trial)
+        self._store.record_ask(asked, config=run.config.model_dump_json(), seed=run.seed)
         if problem:
             self._finish(run, TrialState.PRUNED, "infeasible", problem)
             return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tuner.study.store import StudyStore
@@ -26,8 +26,10 @@ class Retention:
 
         {trial: (value, best epoch)}; sweep what a death left behind.
         """
-        for trial, (value, best_epoch) in sorted(finished.items()):
-            self.finished(trial, value, best_epoch)
+        complete = sorted((self._sign * value, trial) for trial, (value, _) in finished.items() if value is not None)
+        self._kept = complete[:N_KEPT]
+        kept = {trial for _, trial in self._kept}
+        self._keep({trial: (best_epoch,) if trial in kept else () for trial, (_, best_epoch) in finished.items()})
 
     @property
     def best(self) -> tuple[int | None, float | None]:
@@ -40,18 +42,18 @@ class Retention:
     def finished(self, trial: int, value: float | None, best_epoch: int) -> bool:
         """A trial is over; `value` None when it is not complete. True when it is the best of all."""
         if value is None:
-            self._keep(trial, None)
+            self._keep({trial: ()})
             return False
         self._kept.append((self._sign * value, trial))
         self._kept.sort()
-        self._keep(trial, best_epoch)
-        for _, dropped in self._kept[N_KEPT:]:
-            self._keep(dropped, None)
+        dropped = {number: () for _, number in self._kept[N_KEPT:]}
         del self._kept[N_KEPT:]
+        self._keep({trial: (best_epoch,), **dropped})
         return self._kept[0][1] == trial
 
-    def _keep(self, trial: int, epoch: int | None) -> None:
-        epochs = () if epoch is None else (epoch,)
-        self._store.keep_checkpoints(trial, epochs)
+    def _keep(self, kept: Mapping[int, tuple[int, ...]]) -> None:
+        """Keep the weights of these epochs of each trial, and no others of them."""
+        self._store.keep_checkpoints(kept)
         # The rows first: a file that no row names is garbage, a row without its file would be a lie.
-        retain(self._folder_of(trial), epochs)
+        for trial, epochs in kept.items():
+            retain(self._folder_of(trial), epochs)

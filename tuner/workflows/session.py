@@ -18,10 +18,11 @@ from tuner.data.info import DataInfo
 from tuner.errors import ChangedError, NotFoundError
 from tuner.execution.protocol import Executor, LanesRequest, PrepareRequest
 from tuner.paths import StudyPaths
-from tuner.study.advisor import OptunaAdvisor
+from tuner.study.advisor import StudyAdvisor
 from tuner.study.ownership import StudyLock
 from tuner.study.queries import StudyReader
-from tuner.study.store import StoredTrial, StudyHeader, StudyStore
+from tuner.study.records import StoredTrial
+from tuner.study.store import StudyHeader, StudyStore
 from tuner.training.job import TrainJob
 from tuner.workflows.driver import Driver
 from tuner.workflows.interrupts import Interrupts
@@ -142,7 +143,7 @@ class Session:
         history = store.history()
         retention = Retention(store, self.paths.trial, maximize=spec.maximize)
         retention.restore(_finished(history))
-        advisor = OptunaAdvisor(
+        advisor = StudyAdvisor(
             name=spec.study,
             space=spec.space,
             search=spec.search,
@@ -229,7 +230,7 @@ class Session:
                 maximize=self.spec.maximize,
                 n_trials=n_trials,
                 timeout_s=self.spec.search.timeout,
-                n_finished=sum(trial.state.is_finished() for trial in history),
+                n_finished=sum(trial.is_finished for trial in history),
                 seconds_before=seconds_before,
                 workers=placement.workers,
                 threads=placement.threads,
@@ -267,18 +268,15 @@ def _n_useful(history: Sequence[StoredTrial], n_trials: int | None, workers: int
     """Workers that will have a trial; threads do not depend on it, so that numbers do not either."""
     if n_trials is None:
         return workers
-    return max(1, n_trials - sum(trial.state.is_finished() for trial in history))
+    return max(1, n_trials - sum(trial.is_finished for trial in history))
 
 
 def _finished(history: Sequence[StoredTrial]) -> dict[int, tuple[float | None, int]]:
     """Value (None when it is not complete) and best epoch of every trial that is over."""
     return {
-        trial.number: (
-            trial.values[0] if trial.state.name == TrialState.COMPLETE.name else None,
-            int(trial.user_attrs.get("best_epoch", 0)),
-        )
+        trial.number: (trial.value if trial.state is TrialState.COMPLETE else None, trial.best_epoch)
         for trial in history
-        if trial.state.is_finished()
+        if trial.is_finished
     }
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tuner.control.controller import TrialState
 from tuner.errors import NotFoundError
 from tuner.paths import StudyPaths
-from tuner.study.queries import StudyReader, StudyRow, TrialDetail, TrialRow, best_of
+from tuner.study.queries import StudyReader, StudyRow, TrialDetail, TrialRow
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,13 +43,8 @@ def status_of(storage: str, name: str | None) -> Status:
 
 
 def _status(reader: StudyReader, study: StudyRow) -> Status:
-    trials = reader.trials(study)
-    counts = Counter(trial.state.value for trial in trials)
-    return Status(
-        study=study,
-        counts={state.value: counts.get(state.value, 0) for state in TrialState},
-        best=best_of(trials, maximize=study.maximize),
-    )
+    counts, best = reader.outline(study)
+    return Status(study=study, counts={state.value: count for state, count in counts.items()}, best=best)
 
 
 def trials_of(storage: str, name: str | None) -> list[TrialRow]:

@@ -1,0 +1,198 @@
+"""What a search costs on the driver's side: epoch events, asking, resuming, looking.
+
+Four parts, on README's example (`mlp.yaml`: 10 parameters and more, with conditions) with `auto` sampler and pruner:
+
+    events   the real session, driver and SQLite file, with 1, 8 and 64 workers in this process that cost nothing;
+             trials end and are asked for on the way; CPU is all of this process, the pretended workers included
+    ask      the mean time of an ask with 100, 1000 and 5000 trials told, for `auto` and for Optuna's TPE in turns;
+             `stored` adds the transaction that records it
+    resume   a study of 5000 trials of 20 epochs, 8 of them unfinished: opening, history, adviser, open trials, weights
+    look     `tuner status` and `tuner trials` on it, whole processes, after one that compiles the modules
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from _machine import header
+from _studies import SleepingExecutor, accuracy, advisor_of, fill, spec_of, url_in
+
+from tuner.config import schema
+from tuner.control.controller import TrialState
+from tuner.paths import StudyPaths
+from tuner.study.advisor import StudyAdvisor
+from tuner.study.records import StoredTrial, distribution_of
+from tuner.study.store import StudyStore
+from tuner.workflows.progress import SilentReporter
+from tuner.workflows.retention import Retention
+from tuner.workflows.session import Session
+
+N_TRIALS = 5000
+SIZES = (100, 1000, 5000)
+
+
+def main() -> None:
+    """Measure the four parts, or those that are named."""
+    parts: dict[str, Callable[[argparse.Namespace], None]] = {
+        "events": _events,
+        "ask": _asks,
+        "resume": _resume,
+    }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", help=f"of {', '.join(parts)} (look comes with resume); default: all")
+    parser.add_argument("--seconds", type=int, default=8, help="length of a run of events (default: 8)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of asks, resumes and looks (default: 5)")
+    options = parser.parse_args()
+    print(header())
+    for name in options.parts or parts:
+        parts[name](options)
+
+
+# --------------------------------------------------------------------------------------------------------------- events
+
+
+def _events(options: argparse.Namespace) -> None:
+    print(f"\nevents: one run of {options.seconds} s each\nworkers  events  trials  events/s  CPU ms/event")
+    for n_workers in (1, 8, 64):
+        spec = spec_of(workers=n_workers, trials=1_000_000, timeout=float(options.seconds))
+        executor = SleepingExecutor(epoch_s=0.0, last_epoch_of=lambda job: job.config.train.epochs)
+        with tempfile.TemporaryDirectory() as folder:
+            url = url_in(folder)
+            Session(url, spec, StudyPaths.of(url, spec.study), executor, SilentReporter()).run()
+            wall, cpu = time.perf_counter() - executor.first_at, time.process_time() - executor.first_cpu
+        rate, cost = executor.n_epochs / wall, 1000 * cpu / executor.n_epochs
+        print(
+            f"{n_workers:>7}  {executor.n_epochs:>6}  {executor.n_trials:>6}  {rate:>8.0f}  {cost:>12.2f}", flush=True
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------------ ask
+
+
+def _asks(options: argparse.Namespace) -> None:
+    n_asks = 2 * options.rounds
+    print(f"\nask: mean ms of {n_asks} asks, the two in turns\ntrials  auto  auto, stored  Optuna's TPE  ratio")
+    for size in SIZES:
+        history = _history(size)
+        auto = advisor_of(spec_of(), history=history)
+        tpe = advisor_of(spec_of(), schema.Search(sampler=schema.TpeSampler()), history)
+        times: dict[str, list[float]] = {"auto": [], "stored": [], "tpe": []}
+        with tempfile.TemporaryDirectory() as folder:
+            store = _store_with(folder, size)
+            for trial in range(size, size + n_asks):
+                start = time.perf_counter()
+                auto.suggest(trial)
+                asked = time.perf_counter()
+                store.record_ask(auto.record_of(trial), config=spec_of().base.model_dump_json(), seed=trial)
+                times["stored"].append(time.perf_counter() - start)
+                times["auto"].append(asked - start)
+                start = time.perf_counter()
+                tpe.suggest(trial)
+                times["tpe"].append(time.perf_counter() - start)
+                for advisor in (auto, tpe):
+                    advisor.finish(trial, TrialState.COMPLETE, 0.5)
+            store.close()
+        own, stored, optunas = (1000 * statistics.mean(times[name]) for name in ("auto", "stored", "tpe"))
+        print(f"{size:>6}  {own:>4.1f}  {stored:>12.1f}  {optunas:>12.1f}  {optunas / own:>5.1f}", flush=True)
+
+
+def _history(size: int) -> list[StoredTrial]:
+    """Random trials, a third of them pruned at their fifth epoch."""
+    spec, noise = spec_of(), random.Random(1)
+    advisor = advisor_of(spec, schema.Search(sampler=schema.RandomSampler(), pruner=schema.NoPruner()))
+    distributions = {parameter.name: distribution_of(parameter.domain) for parameter in spec.space.parameters}
+    found = []
+    for trial in range(size):
+        params = advisor.suggest(trial)
+        assert params is not None
+        is_complete = trial % 3 > 0
+        level = noise.random()
+        curve = {epoch: accuracy(params, epoch, level) for epoch in range(1, 16 if is_complete else 6)}
+        found.append(
+            StoredTrial(
+                number=trial,
+                state=TrialState.COMPLETE if is_complete else TrialState.PRUNED,
+                value=max(curve.values()) if is_complete else curve[5],
+                params=params,
+                distributions={name: distributions[name] for name in params},
+                curve=curve,
+                best_epoch=1,
+                system_attrs={},
+            )
+        )
+    return found
+
+
+def _store_with(folder: str, size: int) -> StudyStore:
+    url = url_in(folder)
+    fill(url, size, n_epochs=1, n_open=0)
+    store = StudyStore.open(url, spec_of().study)
+    store.find()
+    store.begin_session()
+    store.history()
+    return store
+
+
+# ------------------------------------------------------------------------------------------------------ resume and look
+
+
+def _resume(options: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        url = url_in(folder)
+        fill(url, N_TRIALS, n_epochs=20, n_open=8)
+        size = Path(folder, "studies.db").stat().st_size
+        print(f"\nresume and look: {N_TRIALS} trials of 20 epochs, {size / 1e6:.0f} MB; median s of {options.rounds}")
+        print(f"resume         {_median(options.rounds, lambda: _reopen(url)):.2f}")
+        for command in ("status", "trials"):
+            _look(command, url)
+            print(f"tuner {command}   {_median(options.rounds, lambda name=command: _look(name, url)):.2f}", flush=True)
+
+
+def _reopen(url: str) -> None:
+    spec = spec_of()
+    store = StudyStore.open(url, spec.study)
+    store.find()
+    store.begin_session()
+    history = store.history()
+    retention = Retention(store, StudyPaths.of(url, spec.study).trial, maximize=spec.maximize)
+    finished = {trial.number: (trial.value, trial.best_epoch) for trial in history if trial.is_finished}
+    retention.restore(finished)
+    advisor: StudyAdvisor = advisor_of(spec, history=history)
+    left = store.open_trials("val/accuracy", history)
+    assert len(left) == 8, "the open trials"  # noqa: PLR2004
+    assert advisor.suggest(len(history)) is not None
+    store.close()
+
+
+def _look(command: str, url: str) -> None:
+    """Run a command as an installed Python does: modules are compiled once, beside the study here."""
+    compiled = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(Path(url.removeprefix("sqlite:///")).parent)}
+    subprocess.run(
+        [sys.executable, "-m", "tuner", command, "--storage", url],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        env={**os.environ, **compiled},
+    )
+
+
+def _median(rounds: int, run: Callable[[], None]) -> float:
+    return statistics.median(_timed(run) for _ in range(rounds))
+
+
+def _timed(run: Callable[[], None]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

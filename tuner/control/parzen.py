@@ -1,0 +1,226 @@
+"""The sampler of `auto`: a multivariate tree-structured Parzen estimator, in numpy alone.
+
+Bergstra et al. 2011 (Algorithms for Hyper-Parameter Optimization, section 4): the finished trials are split into the
+better ones and the others, each group gets a density, and of some points drawn from the better group's the one with
+the largest ratio of the two is suggested. As in Falkner et al. 2018 (BOHB) a kernel spans all parameters of a trial, so
+that what goes together stays together. Deviations: a space with conditions is a tree that is walked from the root, and
+a kernel that lacks a parameter has the prior for it; running trials count among the others (a constant liar), so that
+several open trials keep apart; bandwidths follow the number of trials and not their spread.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.control.axes import Axis, CellAxis, Cells, Floats, Line, axis_of
+from tuner.control.controller import TrialState
+from tuner.seeding import derive
+from tuner.space.parameters import Condition, Params, Scalar, Space
+
+N_STARTUP = 10
+N_CANDIDATES = 24
+BETTER_SHARE = 0.1
+MAX_BETTER = 25
+BANDWIDTHS = (0.5, 0.2)
+"""Of one trial, in units of a parameter's range; they take turns from trial to trial: wide explores, narrow refines.
+
+On tables of 5 tasks with the median rule, 16 seeds, the mean regret after 50 full trainings was .121 with both in
+turns, .159 with 0.2 alone and .110 with 0.5 alone; on a smooth function of 8 parameters 0.5 alone fell far behind.
+"""
+MIN_BANDWIDTH = 0.01
+
+Indices = NDArray[np.intp]
+
+
+class _State(IntEnum):
+    ABSENT = 0
+    RUNNING = 1
+    PRUNED = 2
+    COMPLETE = 3
+
+
+_STATES = {
+    TrialState.COMPLETE: _State.COMPLETE,
+    TrialState.PRUNED: _State.PRUNED,
+    TrialState.FAILED: _State.ABSENT,
+}
+
+
+class Observations:
+    """What was asked and told, by trial number: equal after a resume, in whatever order trials ended."""
+
+    def __init__(self, axes: dict[str, Axis]) -> None:
+        self._axes = axes
+        self.n = 0
+        self.codes: Floats = np.full((len(axes), 64), math.nan)
+        self.states = np.zeros(64, dtype=np.int8)
+        self.values = np.full(64, math.nan)
+        self.epochs = np.zeros(64, dtype=np.int64)
+
+    def add(self, trial: int, params: Params) -> None:
+        """A trial that runs from now on."""
+        while trial >= len(self.states):
+            self._grow()
+        for row, (name, axis) in enumerate(self._axes.items()):
+            self.codes[row, trial] = axis.encode(params[name]) if name in params else math.nan
+        self.states[trial] = _State.RUNNING
+        self.n = max(self.n, trial + 1)
+
+    def _grow(self) -> None:
+        size = len(self.states)
+        self.codes = np.concatenate([self.codes, np.full((len(self._axes), size), math.nan)], axis=1)
+        self.states = np.concatenate([self.states, np.zeros(size, dtype=np.int8)])
+        self.values = np.concatenate([self.values, np.full(size, math.nan)])
+        self.epochs = np.concatenate([self.epochs, np.zeros(size, dtype=np.int64)])
+
+    def reach(self, trial: int, epoch: int, value: float) -> None:
+        """The value (lower is better) after the last epoch so far."""
+        self.epochs[trial], self.values[trial] = epoch, value
+
+    def end(self, trial: int, state: _State, value: float | None) -> None:
+        """The trial is over; a pruned one keeps the value of its last epoch."""
+        self.states[trial] = state
+        if value is not None and state is _State.COMPLETE:
+            self.values[trial] = value
+
+    def split(self) -> tuple[Indices, Indices, int]:
+        """The better trials, the others (running ones too), each by number, and how many are finished.
+
+        Complete trials come first, by value; then pruned ones, by how far they came and the value there, as Optuna
+        orders them; nan (stopped before the first epoch) is last.
+        """
+        states = self.states[: self.n]
+        finished = np.flatnonzero(states >= _State.PRUNED)
+        epochs = np.where(states[finished] == _State.COMPLETE, 0, self.epochs[finished])
+        keys = (self.values[finished], -epochs, -states[finished])
+        n_better = min(math.ceil(BETTER_SHARE * len(finished)), MAX_BETTER)
+        better = finished[np.lexsort(keys)[:n_better]]
+        is_other = states > _State.ABSENT
+        is_other[better] = False
+        return np.sort(better), np.flatnonzero(is_other), len(finished)
+
+
+class Mixture:
+    """The density of a group of trials: a kernel for each, and the prior as the last one."""
+
+    def __init__(self, axes: list[Axis], codes: Floats, bandwidth: float) -> None:
+        n_trials = codes.shape[1]
+        width = max(bandwidth * max(n_trials, 1) ** (-1.0 / (len(axes) + 4)), MIN_BANDWIDTH)
+        with_prior = np.concatenate([codes, np.full((len(axes), 1), math.nan)], axis=1)
+        self._n = n_trials + 1
+        self._kernels = [
+            Cells(axis, row, width) if isinstance(axis, CellAxis) else Line(row, np.full(self._n, width))
+            for axis, row in zip(axes, with_prior, strict=True)
+        ]
+
+    def log_kernels(self, points: Floats) -> Floats:
+        """Log of every kernel [points, kernels] relative to the prior, at points [axes, points]."""
+        total = np.zeros((points.shape[1], self._n))
+        for kernels, codes in zip(self._kernels, points, strict=True):
+            exists = ~np.isnan(codes)
+            if exists.all():
+                total += kernels.log(codes)
+            elif exists.any():
+                total[exists] += kernels.log(codes[exists])
+        return total
+
+    def log_density(self, points: Floats) -> Floats:
+        logs = self.log_kernels(points)
+        top = logs.max(axis=1)
+        logs -= top[:, None]
+        total: Floats = top + np.log(np.exp(logs, out=logs).sum(axis=1)) - math.log(self._n)
+        return total
+
+    def draw(self, row: int, kernels: Indices, uniforms: Floats) -> Floats:
+        return self._kernels[row].draw(kernels, uniforms)
+
+
+class ParzenSampler:
+    """Suggests params: a function of the seed, the trial's number and what was told."""
+
+    def __init__(self, space: Space, *, seed: int, maximize: bool) -> None:
+        self._names = [parameter.name for parameter in space.parameters]
+        self._axes = {parameter.name: axis_of(parameter.domain) for parameter in space.parameters}
+        self._conditions = [parameter.conditions for parameter in space.parameters]
+        self._seed = seed
+        self._sign = -1.0 if maximize else 1.0
+        self._seen = Observations(self._axes)
+
+    # ---------------------------------------------------------------------------------------------------- what was told
+
+    def add(self, trial: int, params: Params) -> None:
+        """Take in a trial that was asked for; it is running until it is told otherwise."""
+        self._seen.add(trial, params)
+
+    def report(self, trial: int, epoch: int, value: float) -> None:
+        self._seen.reach(trial, epoch, self._sign * value)
+
+    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
+        """Take in how a trial ended; one that failed says nothing about its params."""
+        self._seen.end(trial, _STATES[state], None if value is None else self._sign * value)
+
+    # ------------------------------------------------------------------------------------------------------- suggesting
+
+    def suggest(self, trial: int, fixed: Params | None = None) -> Params:
+        """Params for the trial of this number, which runs from now on.
+
+        `fixed` params are taken as they are, where they exist, and the others are drawn given them.
+        """
+        rng = np.random.default_rng(derive(self._seed, "sampler", trial))
+        given = {name: self._axes[name].encode(value) for name, value in (fixed or {}).items() if name in self._axes}
+        point = self._choose(rng, given, BANDWIDTHS[trial % len(BANDWIDTHS)])
+        params: dict[str, Scalar] = {}
+        for name, code in zip(self._names, point, strict=True):
+            if not math.isnan(code):
+                params[name] = fixed[name] if fixed and name in given else self._axes[name].decode(code)
+        self.add(trial, params)
+        return params
+
+    def _choose(self, rng: np.random.Generator, given: dict[str, float], bandwidth: float) -> Floats:
+        better, others, n_finished = self._seen.split()
+        axes = list(self._axes.values())
+        if n_finished < N_STARTUP:
+            nothing = Mixture(axes, np.empty((len(axes), 0)), bandwidth)
+            drawn: Floats = self._draw(nothing, np.zeros(1, dtype=np.intp), rng, given)[:, 0]
+            return drawn
+        good = Mixture(axes, self._seen.codes[:, better], bandwidth)
+        bad = Mixture(axes, self._seen.codes[:, others], bandwidth)
+        kernels = rng.choice(len(better) + 1, size=N_CANDIDATES, p=self._weights(good, given))
+        points = self._draw(good, kernels, rng, given)
+        best: Floats = points[:, int(np.argmax(good.log_density(points) - bad.log_density(points)))]
+        return best
+
+    def _weights(self, mixture: Mixture, given: dict[str, float]) -> Floats:
+        """How probable each kernel is, given the fixed values."""
+        point = np.array([[given.get(name, math.nan)] for name in self._names])
+        logs = mixture.log_kernels(point)[0]
+        weights: Floats = np.exp(logs - logs.max())
+        weights /= weights.sum()
+        return weights
+
+    def _draw(self, mixture: Mixture, kernels: Indices, rng: np.random.Generator, given: dict[str, float]) -> Floats:
+        """Points [axes, points], one around each of the kernels; parents before their children."""
+        points = np.full((len(self._names), len(kernels)), math.nan)
+        for row, name in enumerate(self._names):
+            uniforms = rng.random(len(kernels))
+            active = self._is_active(row, points)
+            if name in given:
+                points[row, active] = given[name]
+            else:
+                points[row, active] = mixture.draw(row, kernels[active], uniforms[active])
+        return points
+
+    def _is_active(self, row: int, points: Floats) -> NDArray[np.bool_]:
+        active = np.ones(points.shape[1], dtype=bool)
+        for condition in self._conditions[row]:
+            active &= self._holds(condition, points)
+        return active
+
+    def _holds(self, condition: Condition, points: Floats) -> NDArray[np.bool_]:
+        parent = condition.parent
+        codes: Floats = points[self._names.index(parent)]
+        return self._axes[parent].holds(condition, parent, codes)
