@@ -27,6 +27,9 @@ class LossFunction(Protocol):
     def __call__(self, logits_BO: Tensor, y: Tensor, /) -> Tensor:
         """The mean over the batch, a scalar."""
 
+    def smoothed(self, logits_BO: Tensor, y: Tensor, smoothing: Tensor, /) -> Tensor:
+        """The mean over the batch with a label smoothing that is a tensor, so that it differs between lanes."""
+
     def probabilities(self, logits_BO: Tensor, /) -> Tensor:
         """What metrics are computed from, in float32: class probabilities [B, K], or predictions [B, T]."""
 
@@ -49,6 +52,11 @@ class CrossEntropyLoss:
     def __call__(self, logits_BK: Tensor, y_B: Tensor, /) -> Tensor:
         return F.cross_entropy(logits_BK, y_B, label_smoothing=self.label_smoothing)
 
+    def smoothed(self, logits_BK: Tensor, y_B: Tensor, smoothing: Tensor, /) -> Tensor:
+        surprise_BK = -logits_BK.log_softmax(dim=1)
+        own_B = surprise_BK.gather(1, y_B.unsqueeze(1)).squeeze(1)
+        return ((1.0 - smoothing) * own_B + smoothing * surprise_BK.mean(dim=1)).mean()
+
     def probabilities(self, logits_BK: Tensor, /) -> Tensor:
         return logits_BK.float().softmax(dim=1)
 
@@ -66,7 +74,13 @@ class BinaryCrossEntropyLoss:
         return 1
 
     def __call__(self, logits_B1: Tensor, y_B: Tensor, /) -> Tensor:
-        target_B = y_B.to(logits_B1.dtype) * (1.0 - self.label_smoothing) + self.label_smoothing / N_BINARY
+        return self._smoothed(logits_B1, y_B, self.label_smoothing)
+
+    def smoothed(self, logits_B1: Tensor, y_B: Tensor, smoothing: Tensor, /) -> Tensor:
+        return self._smoothed(logits_B1, y_B, smoothing)
+
+    def _smoothed(self, logits_B1: Tensor, y_B: Tensor, smoothing: Tensor | float) -> Tensor:
+        target_B = y_B.to(logits_B1.dtype) * (1.0 - smoothing) + smoothing / N_BINARY
         return F.binary_cross_entropy_with_logits(logits_B1.squeeze(1), target_B)
 
     def probabilities(self, logits_B1: Tensor, /) -> Tensor:
@@ -86,6 +100,9 @@ class SquaredErrorLoss:
 
     def __call__(self, predictions_BT: Tensor, y_BT: Tensor, /) -> Tensor:
         return F.mse_loss(predictions_BT, y_BT)
+
+    def smoothed(self, predictions_BT: Tensor, y_BT: Tensor, smoothing: Tensor, /) -> Tensor:  # noqa: ARG002 - no classes
+        return self(predictions_BT, y_BT)
 
     def probabilities(self, predictions_BT: Tensor, /) -> Tensor:
         return predictions_BT.float()

@@ -221,6 +221,17 @@ class DirectUpdate:
                 self.rule.step(params, chosen, columns, self.lr, self.options, first=first)
         self._gather()
 
+    def share(self, columns: Columns, step: Tensor) -> None:
+        """Take states that live in tensors of several lanes: `columns` by name, and one counter."""
+        self.states = {
+            index: {
+                **({"step": step} if "step" in self.rule.new_state(self.options, param) else {}),
+                **{name: column[index] for name, column in columns.items()},
+            }
+            for index, param in enumerate(self.params)
+        }
+        self._gather()
+
     def _gather(self) -> None:
         is_complete = len(self.states) == len(self.params)
         self._all = _columns(list(self.states.values())) if is_complete else None

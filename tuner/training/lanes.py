@@ -24,6 +24,7 @@ from tuner.training.lanes_program import lanes_program
 from tuner.training.loop import AbortedError, end_epoch, epoch_seed, mean_loss, shuffle_seed
 from tuner.training.program import Results
 from tuner.training.run import Run, in_precision
+from tuner.training.stacked_lanes import StackedLanes, can_be_stacked
 from tuner.training.steps import can_be_recorded, clip, persistent_of, tape_of
 from tuner.training.tape import TapeError
 
@@ -31,7 +32,9 @@ from tuner.training.tape import TapeError
 class LanesStep(Protocol):
     """Trains one batch of every lane and returns their mean losses [T]."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What `tuner show` calls it."""
 
     def __call__(self, x_TB: Tensor, y_TB: Tensor, /) -> Sequence[Tensor]: ...
 
@@ -42,15 +45,17 @@ class LaneGroup:
     Raises TapeError when they cannot be one program.
     """
 
-    def __init__(self, runs: Sequence[Run]) -> None:
+    def __init__(self, runs: Sequence[Run], kind: type[StackedLanes] | None = None) -> None:
+        """`kind` is chosen by the device when it is None."""
         self.runs = tuple(runs)
         self.persistent_T = _stack(self.runs)
         self._generators = [torch.Generator() for _ in runs]
-        self.step: LanesStep = (
-            RecordedLanes(self.runs, self.persistent_T, self._generators)
-            if can_be_recorded(runs[0])
-            else VmappedLanes(self.runs, self.persistent_T)
-        )
+        if kind is None and can_be_recorded(runs[0]):
+            self.step: LanesStep = RecordedLanes(self.runs, self.persistent_T, self._generators)
+        elif kind is not None or (runs[0].device.type == "cuda" and can_be_stacked(runs)):
+            self.step = StackedLanes(self.runs, self.persistent_T)
+        else:
+            self.step = VmappedLanes(self.runs, self.persistent_T)
 
     @property
     def is_recorded(self) -> bool:
