@@ -385,5 +385,5 @@ def test_a_resumed_study_has_the_threads_that_it_began_with(tmp_path: Path, monk
     study = reader.study(None)
     assert (reader.n_finished(study), reader.threads(study)) == (2, 1)
     picked = [reader.trial(study, number).attempts[0].picked for number in (0, 1)]
-    assert picked == [{"data": "stored rows, memory-mapped", "precision": "fp32"}] * 2
+    assert picked == [{"data": "stored rows, memory-mapped", "precision": "fp32", "step": "recorded"}] * 2
     assert json.dumps(picked)
