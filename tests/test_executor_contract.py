@@ -146,7 +146,7 @@ def next_event(executor: Executor) -> Event:
 
 def run(executor: Executor, job: TrainJob, *, last: Decision = Decision.CONTINUE, at: int = 99) -> list[Event]:
     """Every event of a job, which is told `last` after epoch `at`."""
-    executor.submit(job)
+    executor.submit([job])
     events = [next_event(executor)]
     while isinstance(event := events[-1], EpochEnd):
         executor.reply(job.trial, last if event.epoch == at else Decision.CONTINUE)
@@ -201,7 +201,7 @@ def test_a_job_reports_its_epochs_in_order_and_then_its_end(executor: Executor, 
 
 def test_a_slot_is_taken_until_the_end(executor: Executor, place: Place) -> None:
     executor.prepare(place.request())
-    executor.submit(place.job())
+    executor.submit([place.job()])
     assert executor.n_free() == 0
     assert isinstance(next_event(executor), EpochEnd)
     assert executor.n_free() == 0
@@ -212,7 +212,7 @@ def test_a_slot_is_taken_until_the_end(executor: Executor, place: Place) -> None
 
 def test_nothing_happens_before_the_reply(executor: Executor, place: Place) -> None:
     executor.prepare(place.request())
-    executor.submit(place.job())
+    executor.submit([place.job()])
     first = next_event(executor)
     assert executor.wait(0.0) == []
     executor.reply(0, Decision.CONTINUE)
@@ -256,7 +256,7 @@ def test_an_aborted_job_ends_at_its_next_batch_and_the_next_job_is_not_affected(
     executor: Executor, place: Place
 ) -> None:
     executor.prepare(place.request())
-    executor.submit(place.job())
+    executor.submit([place.job()])
     assert isinstance(next_event(executor), EpochEnd)
     executor.abort()
     executor.reply(0, Decision.CONTINUE)
@@ -269,7 +269,7 @@ def test_an_aborted_job_ends_at_its_next_batch_and_the_next_job_is_not_affected(
 def test_an_abort_that_follows_a_job_at_once_is_heard(executor: Executor, place: Place) -> None:
     executor.prepare(place.request())
     for trial in range(5):
-        executor.submit(place.job(trial, config_of(train={"epochs": 50, "device": "cpu"})))
+        executor.submit([place.job(trial, config_of(train={"epochs": 50, "device": "cpu"}))])
         executor.abort()
         end = next_event(executor)
         assert isinstance(end, TrialEnd), "it trained an epoch"
@@ -345,7 +345,7 @@ def kill(executor: ProcessExecutor) -> None:
 def test_a_worker_that_is_killed_in_an_epoch_is_reported_and_replaced(workers: ProcessExecutor, place: Place) -> None:
     workers.prepare(place.request())
     job, wait_until_it_hangs = place.hung_job(4)
-    workers.submit(replace(job, attempt=2))
+    workers.submit([replace(job, attempt=2)])
     wait_until_it_hangs()
     kill(workers)
     assert next_event(workers) == WorkerLost(
@@ -358,7 +358,7 @@ def test_a_worker_that_is_killed_in_an_epoch_is_reported_and_replaced(workers: P
 def test_a_replaced_worker_that_has_trained_can_still_be_asked(workers: ProcessExecutor, place: Place) -> None:
     workers.prepare(place.request())
     job, wait_until_it_hangs = place.hung_job()
-    workers.submit(job)
+    workers.submit([job])
     wait_until_it_hangs()
     kill(workers)
     next_event(workers)
@@ -372,7 +372,7 @@ def test_a_job_sent_to_a_dead_worker_is_reported_as_lost(workers: ProcessExecuto
     process = workers._workers[0].process
     kill(workers)
     process.join(DEADLINE_S)
-    workers.submit(place.job())
+    workers.submit([place.job()])
     assert isinstance(next_event(workers), WorkerLost)
     assert ended(run(workers, place.job()))[1] is Outcome.COMPLETED
 
@@ -383,7 +383,7 @@ def test_a_model_that_hangs_is_killed_when_its_grace_after_an_abort_is_over(
     monkeypatch.setattr(processes, "ABORT_GRACE_S", 0.2)
     workers.prepare(place.request())
     job, wait_until_it_hangs = place.hung_job()
-    workers.submit(job)
+    workers.submit([job])
     wait_until_it_hangs()
     assert workers.wait(0.0) == []
     workers.abort()
@@ -398,7 +398,7 @@ def test_a_worker_that_dies_at_the_end_of_its_grace_is_lost_once(
 ) -> None:
     workers.prepare(place.request())
     job, wait_until_it_hangs = place.hung_job()
-    workers.submit(job)
+    workers.submit([job])
     wait_until_it_hangs()
     process = workers._workers[0].process
     kill(workers)
@@ -414,8 +414,8 @@ def test_several_workers_train_at_once_with_the_numbers_of_one(workers: ProcessE
     alone = [item.sha256 for item in saved_by(run(workers, place.job(9)))]
     workers.grow(2)
     try:
-        workers.submit(place.job(0))
-        workers.submit(place.job(1))
+        workers.submit([place.job(0)])
+        workers.submit([place.job(1)])
         assert workers.n_free() == 0
         events: dict[int, list[Event]] = {0: [], 1: []}
         while not all(trial and isinstance(trial[-1], TrialEnd) for trial in events.values()):
@@ -448,10 +448,10 @@ executor = ProcessExecutor()
 executor.prepare(PrepareRequest(
     config=config, metric="accuracy", seed=0, base_dir=here, data_dir=here / "data", threads=1
 ))
-executor.submit(TrainJob(
+executor.submit([TrainJob(
     trial=0, attempt=1, seed=5, config=config, metric="val/accuracy", maximize=True, checkpoints=(),
     folder=here / "0", base_dir=here, threads=1, device="cpu",
-))
+)])
 print(executor._workers[0].process.pid, flush=True)
 event = executor.wait(60)[0]
 while isinstance(event, EpochEnd):

@@ -31,16 +31,20 @@ class Available:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrecisionPlan:
-    """The arithmetic of forward and backward; the weights are always fp32."""
+    """The arithmetic of forward and backward, and that of the weights."""
 
     autocast_dtype: torch.dtype | None
     """The type to autocast to; None for plain fp32."""
     needs_scaler: bool
     """Whether small gradients vanish without a GradScaler: fp16 has 5 exponent bits, bf16 as many as fp32."""
+    is_double: bool = False
+    """Whether weights and inputs are fp64 instead of fp32."""
 
     @property
     def name(self) -> str:
-        """fp32, bf16 or fp16."""
+        """fp32, bf16, fp16 or fp64."""
+        if self.is_double:
+            return "fp64"
         return "fp32" if self.autocast_dtype is None else "fp16" if self.needs_scaler else "bf16"
 
 
@@ -78,7 +82,7 @@ def resolve(name: str) -> torch.device:
 
 
 def precision_of(name: str, device: torch.device) -> PrecisionPlan:
-    """Return how to compute on `device` when auto, fp32, bf16 or fp16 is asked for.
+    """Return how to compute on `device` when auto, fp32, bf16, fp16 or fp64 is asked for.
 
     Only CUDA has reduced precision: everywhere else the answer is fp32. Raises MissingError for bf16 on a card that
     does not compute in it.
@@ -92,6 +96,8 @@ def plan_precision(name: str, *, on_cuda: bool, has_bf16: bool) -> PrecisionPlan
     import torch
 
     wanted = ("bf16" if has_bf16 else "fp32") if name == "auto" else name
+    if wanted == "fp64":
+        return PrecisionPlan(autocast_dtype=None, needs_scaler=False, is_double=True)
     if not on_cuda or wanted == "fp32":
         return PrecisionPlan(autocast_dtype=None, needs_scaler=False)
     if wanted == "fp16":

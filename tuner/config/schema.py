@@ -406,8 +406,9 @@ class Train(Section):
     """Mapping, or `off`."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """Arithmetic of forward and backward on CUDA: `auto` takes bf16 where the card has it; the CPU always uses fp32."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
+    """Arithmetic of forward and backward: `auto` is bf16 on CUDA cards that have it, else fp32. bf16 and fp16 are for
+    CUDA, the CPU takes fp32 for them; fp64 keeps weights and inputs in double precision."""
     grad_clip: Positive | None = None
     """Largest norm of the gradient (torch.nn.utils.clip_grad_norm_)."""
 

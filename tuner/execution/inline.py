@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 
 from tuner.data.info import DataInfo
+from tuner.execution.lanes import Answer, Events
 from tuner.execution.protocol import (
     EvaluateRequest,
     Evaluation,
@@ -13,9 +14,11 @@ from tuner.execution.protocol import (
     Measured,
     MeasureRequest,
     PrepareRequest,
+    Vacancy,
 )
 from tuner.execution.runner import Runner
-from tuner.training.events import Decision, EpochEnd, TrialEnd
+from tuner.execution.slot import Slot
+from tuner.training.events import Decision, TrialEnd
 from tuner.training.job import TrainJob
 
 
@@ -25,9 +28,9 @@ class InlineExecutor:
     def __init__(self) -> None:
         self._aborted = False
         self._runner = Runner(lambda: self._aborted)
-        self._run: Generator[EpochEnd, Decision, TrialEnd] | None = None
-        self._decision: Decision | None = None
-        self._awaits_reply = False
+        self._group: Generator[Events, Answer, Sequence[TrialEnd]] | None = None
+        self._slot = Slot()
+        self._answer: Answer | None = None
 
     def start(self) -> None:
         """Nothing to start."""
@@ -45,28 +48,36 @@ class InlineExecutor:
         assert n_slots == 1, "one process trains one job at a time"
 
     def n_free(self) -> int:
-        return int(self._run is None)
+        return int(self._group is None)
 
-    def submit(self, job: TrainJob) -> None:
-        assert self._run is None, "the only slot is taken"
+    def submit(self, jobs: Sequence[TrainJob]) -> None:
+        assert self._group is None, "the only slot is taken"
         self._aborted = False
-        self._run = self._runner.run(job)
-        self._decision, self._awaits_reply = None, False
+        self._group = self._runner.run_group(jobs)
+        self._slot.start(jobs)
+        self._answer = None
+
+    def vacancies(self) -> Sequence[Vacancy]:
+        return [Vacancy(slot=0, trials=tuple(self._slot.jobs))] if self._slot.has_vacancy else []
+
+    def refill(self, slot: int, jobs: Sequence[TrainJob]) -> None:  # noqa: ARG002
+        self._answer = self._slot.refill(jobs)
 
     def wait(self, timeout_s: float | None, wake: int | None = None) -> Sequence[Event]:  # noqa: ARG002
-        if self._run is None or self._awaits_reply:
+        if self._group is None or self._slot.is_waiting:
             return []
         try:
-            end = next(self._run) if self._decision is None else self._run.send(self._decision)
+            events: Events = next(self._group) if self._answer is None else self._group.send(self._answer)
         except StopIteration as stop:
-            self._run = None
-            ended: TrialEnd = stop.value
-            return [ended]
-        self._awaits_reply = True
-        return [end]
+            self._group = None
+            events = stop.value
+        self._slot.take(events)
+        return events
 
-    def reply(self, trial: int, decision: Decision) -> None:  # noqa: ARG002
-        self._decision, self._awaits_reply = decision, False
+    def reply(self, trial: int, decision: Decision) -> None:
+        answer = self._slot.reply(trial, decision)
+        if answer is not None:
+            self._answer = answer
 
     def renew(self) -> None:
         """There is no process to replace."""
@@ -78,6 +89,6 @@ class InlineExecutor:
         return self._runner.evaluate(request)
 
     def close(self) -> None:
-        if self._run is not None:
-            self._run.close()
-            self._run = None
+        if self._group is not None:
+            self._group.close()
+            self._group = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import math
 import multiprocessing
 import os
 import signal
@@ -12,7 +13,7 @@ import time
 import types
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -29,9 +30,12 @@ from tuner.execution.protocol import (
     MeasureRequest,
     PrepareRequest,
     Refused,
+    Start,
+    Vacancy,
     WorkerLost,
 )
-from tuner.training.events import Decision, EpochEnd, TrialEnd
+from tuner.execution.slot import Slot
+from tuner.training.events import Decision
 from tuner.training.job import TrainJob
 
 ABORT_GRACE_S = 5.0
@@ -50,9 +54,13 @@ class Worker:
     connection: Connection
     machine: Machine | None = None
     is_prepared: bool = False
-    job: TrainJob | None = None
+    slot: Slot = field(default_factory=Slot)
     abort_by: float | None = None
-    """When it is killed unless its job has ended; None while nobody wants that."""
+    """When it is killed unless its jobs have ended; None while nobody wants that."""
+
+    @property
+    def is_free(self) -> bool:
+        return not self.slot.jobs
 
     def send(self, *messages: object) -> None:
         with suppress(OSError):  # it died: `wait` reports its job as lost
@@ -172,18 +180,30 @@ class ProcessExecutor:
             self._workers.append(self._new_worker())
 
     def n_free(self) -> int:
-        return sum(worker.job is None for worker in self._workers)
+        return sum(worker.is_free for worker in self._workers)
 
-    def submit(self, job: TrainJob) -> None:
-        worker = next(worker for worker in self._workers if worker.job is None)
-        worker.job, worker.abort_by = job, None
+    def submit(self, jobs: Sequence[TrainJob]) -> None:
+        worker = next(worker for worker in self._workers if worker.is_free)
+        worker.slot.start(jobs)
+        worker.abort_by = None
         if not worker.is_prepared and self._request is not None:
             worker.send(self._request)  # its answer comes first and is passed over by `_event`
             worker.is_prepared = True
-        worker.send(job)
+        worker.send(Start(jobs=tuple(jobs)))
+
+    def vacancies(self) -> Sequence[Vacancy]:
+        return [
+            Vacancy(slot=index, trials=tuple(worker.slot.jobs))
+            for index, worker in enumerate(self._workers)
+            if worker.slot.has_vacancy
+        ]
+
+    def refill(self, slot: int, jobs: Sequence[TrainJob]) -> None:
+        worker = self._workers[slot]
+        worker.send(worker.slot.refill(jobs))
 
     def wait(self, timeout_s: float | None, wake: int | None = None) -> Sequence[Event]:
-        busy = [worker for worker in self._workers if worker.job is not None]
+        busy = [worker for worker in self._workers if not worker.is_free]
         if not busy:
             return []
         deadlines = [worker.abort_by for worker in busy if worker.abort_by is not None]
@@ -192,55 +212,56 @@ class ProcessExecutor:
             timeout_s = left if timeout_s is None else min(timeout_s, left)
         watched: list[Any] = [worker.connection for worker in busy]
         ready = wait([*watched, *([wake] if wake is not None else [])], timeout_s)
-        found = [self._event(worker) for worker in busy if worker.connection in ready]
-        return [event for event in found if event is not None] + self._overdue()
+        found = [event for worker in busy if worker.connection in ready for event in self._events(worker)]
+        return [*found, *self._overdue()]
 
     def _overdue(self) -> list[WorkerLost]:
         """Workers that have not heard an abort: they hang in a batch, or in the user's code."""
         now = time.monotonic()
-        late = [item for item in self._workers if item.job and item.abort_by is not None and now >= item.abort_by]
-        return [self._lost(worker, kill=True) for worker in late]
+        late = [item for item in self._workers if not item.is_free and now >= (item.abort_by or math.inf)]
+        return [event for worker in late for event in self._lost(worker, kill=True)]
 
-    def _event(self, worker: Worker) -> Event | None:
+    def _events(self, worker: Worker) -> Sequence[Event]:
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
             return self._lost(worker, kill=False)
-        if isinstance(message, TrialEnd):
-            worker.job = None
         if isinstance(message, Machine):
             worker.machine = message
-        # A new worker first says what it found and that it has the data; the job itself reports if it has not.
-        return message if isinstance(message, (EpochEnd, TrialEnd)) else None
+        if not isinstance(message, Sequence):
+            # A new worker first says what it found and that it has the data; the job itself reports if it has not.
+            return []
+        worker.slot.take(message)
+        return message
 
-    def _lost(self, worker: Worker, *, kill: bool) -> WorkerLost:
+    def _lost(self, worker: Worker, *, kill: bool) -> Sequence[WorkerLost]:
         """A worker that died, or has to: another process takes its place."""
-        job = worker.job
-        assert job is not None
-        worker.job = None
+        jobs = worker.slot.clear()
         if kill:
             _kill(worker.process)
         worker.process.join(timeout=ABORT_GRACE_S)
         message = f"the worker process {_death(worker.process)}"
         worker.connection.close()
         self._workers[self._workers.index(worker)] = self._new_worker()
-        return WorkerLost(trial=job.trial, attempt=job.attempt, message=message)
+        return [WorkerLost(trial=job.trial, attempt=job.attempt, message=message) for job in jobs]
 
     def renew(self) -> None:
         """Replace one idle worker by a fresh process: what ran out of memory may have left the device in pieces."""
         for index, worker in enumerate(self._workers):
-            if worker.job is None:
+            if worker.is_free:
                 _end(worker)
                 self._workers[index] = self._new_worker()
                 return
 
     def reply(self, trial: int, decision: Decision) -> None:
-        worker = next(worker for worker in self._workers if worker.job is not None and worker.job.trial == trial)
-        worker.send(decision)
+        worker = next(worker for worker in self._workers if trial in worker.slot.jobs)
+        decisions = worker.slot.reply(trial, decision)
+        if decisions is not None:
+            worker.send(decisions)
 
     def abort(self) -> None:
         for worker in self._workers:
-            if worker.job is not None:
+            if not worker.is_free:
                 worker.abort_by = time.monotonic() + ABORT_GRACE_S
                 worker.send(Command.ABORT)
 

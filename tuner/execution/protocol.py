@@ -117,10 +117,28 @@ class Refused:
     error: TunerError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """Jobs of one shape that a worker trains as lanes of one program; a single job is trained alone."""
+
+    jobs: tuple[TrainJob, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vacancy:
+    """A slot whose lanes wait at the end of an epoch, since some of them are over: answered by `refill`."""
+
+    slot: int
+    trials: tuple[int, ...]
+    """Those that go on."""
+
+
 class Executor(Protocol):
     """Trains jobs, several at a time, and reports what happens to them.
 
-    After an EpochEnd the job waits for `reply`; after a TrialEnd or WorkerLost its slot is free again.
+    A slot trains one job, or several of one shape as lanes. After an EpochEnd the job waits for `reply`, and with it the
+    other lanes of its slot. A slot all of whose jobs have ended (TrialEnd, WorkerLost) is free again; one that goes on
+    with fewer lanes waits for `refill`.
     """
 
     def start(self) -> None:
@@ -141,8 +159,14 @@ class Executor(Protocol):
     def n_free(self) -> int:
         """Slots that could take a job now."""
 
-    def submit(self, job: TrainJob) -> None:
-        """Start a job in a free slot."""
+    def submit(self, jobs: Sequence[TrainJob]) -> None:
+        """Start jobs of one shape in a free slot, as lanes of one program."""
+
+    def vacancies(self) -> Sequence[Vacancy]:
+        """The slots that wait for `refill`."""
+
+    def refill(self, slot: int, jobs: Sequence[TrainJob]) -> None:
+        """Let a slot with a vacancy go on, with these jobs besides those that it has; they may be none."""
 
     def wait(self, timeout_s: float | None, wake: int | None = None) -> Sequence[Event]:
         """Events since the last call, as soon as there is one.

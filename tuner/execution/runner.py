@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-import json
 import logging
-import math
-import traceback
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,8 +15,10 @@ from tuner.data.augment import Augmenter
 from tuner.data.batches import eval_batches
 from tuner.data.info import DataInfo
 from tuner.data.prepare import NOT_DECODED, Prepared, prepare
-from tuner.device import resolve
+from tuner.device import precision_of, resolve
 from tuner.errors import StorageError, TunerError, VerificationError
+from tuner.execution.failures import short
+from tuner.execution.lanes import Answer, Events, LaneCrew
 from tuner.execution.protocol import (
     EvaluateRequest,
     Evaluation,
@@ -29,25 +28,25 @@ from tuner.execution.protocol import (
     MeasureRequest,
     PrepareRequest,
 )
+from tuner.execution.trial_logs import TrialLogs
 from tuner.models.build import build_model, check_output
 from tuner.optim.losses import LossFunction, build_loss
-from tuner.optim.optimizers import build_optimizer
+from tuner.optim.updates import build_update
 from tuner.paths import write_atomically
 from tuner.registry import target_file
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
 from tuner.training import probe
 from tuner.training.evaluate import evaluate
-from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
+from tuner.training.events import Decision, EpochEnd, TrialEnd
 from tuner.training.job import TrainJob
-from tuner.training.loop import AbortedError, in_memory_format, is_channels_last, train
 from tuner.training.metrics import names_for
+from tuner.training.run import in_precision, is_channels_last, placed
 
 _log = logging.getLogger("tuner")
 
 # Enough for a space that varies the data's options; each costs its decoded tensors.
 MAX_PREPARED = 2
-TORCH = Path(torch.__file__).parent
 
 
 class Runner:
@@ -85,20 +84,15 @@ class Runner:
     def measure(self, request: MeasureRequest) -> Measured:
         """Training steps of the base config; whatever goes wrong in them is left to the trials, which report it."""
         self._request = request.prepare
-        config, base_dir = request.prepare.config, request.prepare.base_dir
-        device = torch.device(request.device)
+        job = _probe_job(request)
         try:
-            prepared = self._data(config.data)
-            if device.type == "cuda":
-                free_bytes, peak_bytes, busy = probe.gpu_use(config, prepared, base_dir=base_dir, device=device)
-                return Measured(gpu=GpuUse(free_bytes=free_bytes, peak_bytes=peak_bytes, busy_share=busy))
-            return Measured(
-                step_seconds=probe.step_seconds(
-                    config, prepared, base_dir=base_dir, thread_choices=request.thread_choices
-                )
-            )
+            prepared = self._data(job.config.data)
+            if not request.device.startswith("cuda"):
+                return Measured(step_seconds=probe.step_seconds(job, prepared, request.thread_choices))
+            free_bytes, peak_bytes, busy_share = probe.gpu_use(job, prepared)
+            return Measured(gpu=GpuUse(free_bytes=free_bytes, peak_bytes=peak_bytes, busy_share=busy_share))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
-            _log.warning("the base config could not be measured: %s", _short(error))
+            _log.warning("the base config could not be measured: %s", short(error))
             return Measured()
         finally:
             torch.set_num_threads(request.prepare.threads)
@@ -122,39 +116,49 @@ class Runner:
 
     def run(self, job: TrainJob) -> Generator[EpochEnd, Decision, TrialEnd]:
         """Train a job; never raises for anything that training, the user's code or the machine can do."""
-        handler = _open_log(job)
+        group = self.run_group([job])
         try:
-            outcome = yield from self._run(job)
-            return _end(job, outcome)
-        except AbortedError:
-            return _end(job, Outcome.ABORTED)
-        except TunerError as error:
-            _log.error("%s", error)
-            return _end(job, Outcome.INFEASIBLE, str(error), f"{type(error).__name__}: {error}")
-        except MemoryError as error:
-            return _end(job, Outcome.OOM, _first_line(error) or "out of memory", "out of memory")
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the process edge: anything else is this trial's crash
-            if _is_out_of_memory(error):
-                return _end(job, Outcome.OOM, _first_line(error) or "out of memory", "out of memory")
-            _log.exception("trial %d crashed", job.trial)
-            return _end(job, Outcome.CRASHED, _short(error), _cause(error))
-        finally:
-            _log.removeHandler(handler)
-            handler.close()
-
-    def _run(self, job: TrainJob) -> Generator[EpochEnd, Decision, Outcome]:
-        _log.info("trial %d, attempt %d on %s, %d threads", job.trial, job.attempt, job.device, job.threads)
-        steps = train(job, self._data(job.config.data), self._should_abort)
-        try:
-            end = next(steps)
+            events = next(group)
             while True:
-                _append_metrics(job.folder, end)
-                decision = yield end
-                end = steps.send(decision)
+                (end,) = events
+                assert isinstance(end, EpochEnd)
+                events = group.send({job.trial: (yield end)})
         except StopIteration as stop:
-            outcome: Outcome = stop.value
-            _log.info("%s", outcome.value)
-            return outcome
+            (over,) = stop.value
+            ended: TrialEnd = over
+            return ended
+
+    def run_group(self, jobs: Sequence[TrainJob]) -> Generator[Events, Answer, Sequence[TrialEnd]]:
+        """Train jobs of one shape together, and those that join them at the end of an epoch.
+
+        Yields the ends of an epoch, one a job, and is sent a decision for each trial; or the ends of trials, and is
+        sent the jobs that take their places; returns the ends of the last trials. Raises nothing that training, the
+        user's code or the machine can do.
+        """
+        logs = TrialLogs()
+        crew = LaneCrew(
+            prepared_of=lambda job: self._data(job.config.data), logging_to=logs.to, should_abort=self._should_abort
+        )
+        known = {job.trial: job for job in jobs}
+        for job in jobs:
+            logs.begin(job)
+        steps = crew.run(jobs)
+        try:
+            events = next(steps)
+            while True:
+                logs.events(known, events)
+                answer = yield events
+                if not isinstance(answer, Mapping):
+                    known |= {job.trial: job for job in answer}
+                    for job in answer:
+                        logs.begin(job)
+                events = steps.send(answer)
+        except StopIteration as stop:
+            ends: Sequence[TrialEnd] = stop.value
+            logs.events(known, ends)
+            return ends
+        finally:
+            logs.close()
 
     def evaluate(self, request: EvaluateRequest) -> Evaluation:
         """Load the weights of one epoch and evaluate them as the training loop did."""
@@ -170,7 +174,7 @@ class Runner:
         except TunerError:
             raise
         except Exception as error:  # the user's own code can raise anything
-            raise VerificationError(f"trial {job.trial} cannot be evaluated again: {_short(error)}") from error
+            raise VerificationError(f"trial {job.trial} cannot be evaluated again: {short(error)}") from error
         _write_weights(request.weights, model)
         return Evaluation(
             metrics=metrics,
@@ -178,6 +182,23 @@ class Runner:
             preprocess=prepared.preprocess.to_json(),
             n_outputs=loss.n_outputs(prepared.info),
         )
+
+
+def _probe_job(request: MeasureRequest) -> TrainJob:
+    prepare = request.prepare
+    return TrainJob(
+        trial=0,
+        attempt=0,
+        seed=prepare.seed,
+        config=prepare.config,
+        metric=f"val/{prepare.metric}",
+        maximize=True,
+        checkpoints=(),
+        folder=prepare.data_dir,
+        base_dir=prepare.base_dir,
+        threads=prepare.threads,
+        device=request.device,
+    )
 
 
 def _stored_weights(job: TrainJob, epoch: int) -> dict[str, torch.Tensor]:
@@ -195,9 +216,11 @@ def _restored(job: TrainJob, prepared: Prepared, loss: LossFunction, weights: di
     model = build_model(
         job.config.model, info=prepared.info, n_outputs=loss.n_outputs(prepared.info), base_dir=job.base_dir, seed=0
     )
-    model.load_state_dict(weights)
     device = resolve(job.device)
-    return in_memory_format(model.to(device), channels_last=is_channels_last(prepared.info, device))
+    precision = precision_of(job.config.train.precision, device)
+    model = placed(model.to(device), precision, channels_last=is_channels_last(prepared.info, device))
+    model.load_state_dict(weights)
+    return model
 
 
 def _evaluated(job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.Module) -> dict[str, float]:
@@ -210,6 +233,7 @@ def _evaluated(job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.
             batches = eval_batches(
                 part, prepared.preprocess, device=device, channels_last=is_channels_last(info, device)
             )
+            batches = in_precision(batches, precision_of(job.config.train.precision, device))
             metrics |= evaluate(model, batches, loss=loss, info=info, names=names, split=split)
     return metrics
 
@@ -245,57 +269,6 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     except TunerError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's own code: its trials will report it with its place
-        _log.warning("the base config does not run: %s", _short(error))
+        _log.warning("the base config does not run: %s", short(error))
         return
-    build_optimizer(config.optimizer, model.parameters(), device)
-
-
-def _open_log(job: TrainJob) -> logging.Handler:
-    job.folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(job.folder / "log.txt", encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    _log.addHandler(handler)
-    _log.setLevel(logging.INFO)
-    _log.propagate = False
-    return handler
-
-
-def _append_metrics(folder: Path, end: EpochEnd) -> None:
-    finite = {name: value if math.isfinite(value) else None for name, value in end.metrics.items()}
-    line = {"epoch": end.epoch, "attempt": end.attempt, "seconds": round(end.seconds, 4), **finite}
-    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
-    shown = " ".join(f"{name} {value:.6g}" for name, value in end.metrics.items())
-    _log.info("epoch %d: %s (%.2f s)", end.epoch, shown, end.seconds)
-
-
-def _end(job: TrainJob, outcome: Outcome, message: str = "", cause: str = "") -> TrialEnd:
-    return TrialEnd(trial=job.trial, attempt=job.attempt, outcome=outcome, message=message, cause=cause)
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    text = str(error)
-    return isinstance(error, torch.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)
-    )
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).partition("\n")[0]
-
-
-def _short(error: BaseException) -> str:
-    """`Type: message, in file.py:12`."""
-    return f"{type(error).__name__}: {error}, in {_place(error)}"
-
-
-def _cause(error: BaseException) -> str:
-    return f"{type(error).__name__} {_place(error)}"
-
-
-def _place(error: BaseException) -> str:
-    """The innermost `file.py:12` outside torch: a wrong shape is raised there, and caused in the model's own code."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(TORCH)]
-    frame = (own or frames)[-1]
-    return f"{frame.filename}:{frame.lineno}"
+    build_update(config.optimizer, model.parameters(), device)

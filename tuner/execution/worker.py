@@ -12,13 +12,13 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
 from tuner.errors import DataError, StorageError, TunerError
-from tuner.execution.protocol import Command, EvaluateRequest, MeasureRequest, PrepareRequest, Refused
+from tuner.execution.protocol import Command, EvaluateRequest, MeasureRequest, PrepareRequest, Refused, Start
 from tuner.execution.runner import Runner
-from tuner.training.events import Decision, TrialEnd
 from tuner.training.job import TrainJob
 
 
@@ -40,7 +40,7 @@ class Inbox:
             if message is Command.ABORT:
                 self._abort.set()
                 continue
-            if isinstance(message, TrainJob):  # here, in the order of arrival: an abort may follow at once
+            if isinstance(message, Start):  # here, in the order of arrival: an abort may follow at once
                 self._abort.clear()
             self._messages.put(message)
 
@@ -64,9 +64,9 @@ def worker_main(connection: Connection) -> None:
     connection.send(runner.machine())
     while True:  # until the driver is gone: see Inbox
         message = inbox.get()
-        if isinstance(message, TrainJob):
-            with _output_to_log(message):
-                _train(connection, inbox, runner, message)
+        if isinstance(message, Start):
+            with _output_to_log(message.jobs[0]):
+                _train(connection, inbox, runner, message.jobs)
         elif isinstance(message, PrepareRequest):
             _answer(connection, runner.prepare, message)
         elif isinstance(message, MeasureRequest):
@@ -86,21 +86,16 @@ def _answer(connection: Connection, handle: Any, request: Any) -> None:
         connection.send(Refused(error=DataError(f"{type(error).__name__}: {error}")))
 
 
-def _train(connection: Connection, inbox: Inbox, runner: Runner, job: TrainJob) -> None:
-    run = runner.run(job)
+def _train(connection: Connection, inbox: Inbox, runner: Runner, jobs: Sequence[TrainJob]) -> None:
+    group = runner.run_group(jobs)
     try:
-        end = next(run)
+        events = next(group)
         while True:
-            connection.send(end)
-            end = run.send(_decision(inbox))
+            connection.send(events)
+            # Decisions after the ends of epochs, jobs after those of trials; the driver sends nothing else but aborts.
+            events = group.send(inbox.get())
     except StopIteration as stop:
-        ended: TrialEnd = stop.value
-        connection.send(ended)
-
-
-def _decision(inbox: Inbox) -> Decision:
-    decision: Decision = inbox.get()  # after an EpochEnd the driver sends nothing else, but for aborts
-    return decision
+        connection.send(stop.value)
 
 
 class _output_to_log:  # noqa: N801  used as a function

@@ -217,7 +217,7 @@ class Driver:
                 device=run.device,
             )
         )
-        self._executor.submit(self._job(run))
+        self._executor.submit([self._job(run)])
         fault_point("job_sent")
         self._reporter.show(
             TrialStarted(

@@ -1,0 +1,183 @@
+"""Several runs of one shape trained as one program.
+
+Every lane is an ordinary `Run`: its parameters and buffers are views of tensors that hold those of all lanes, so that
+it is validated, checkpointed, restored and updated by the code that does so for a run alone. Only forward and backward
+are done for all lanes at once.
+
+T lanes, B batch.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.func import functional_call, grad_and_value, vmap
+
+from tuner.data.global_rng import seeded
+from tuner.optim.schedules import changes_within_epoch
+from tuner.seeding import derive
+from tuner.training.events import EpochEnd
+from tuner.training.lanes_program import lanes_program
+from tuner.training.loop import AbortedError, end_epoch, epoch_seed, mean_loss, shuffle_seed
+from tuner.training.program import Results
+from tuner.training.run import Run, in_precision
+from tuner.training.steps import can_be_recorded, clip, persistent_of, record_step
+from tuner.training.tape import TapeError
+
+
+class LanesStep(Protocol):
+    """Trains one batch of every lane and returns their mean losses [T]."""
+
+    name: str
+
+    def __call__(self, x_TB: Tensor, y_TB: Tensor, /) -> Sequence[Tensor]: ...
+
+
+class LaneGroup:
+    """Runs that train together; made anew when a lane leaves or joins.
+
+    Raises TapeError when they cannot be one program.
+    """
+
+    def __init__(self, runs: Sequence[Run]) -> None:
+        self.runs = tuple(runs)
+        for run in self.runs:
+            run.feed = self.runs[0].feed  # of the same data: one set of loader processes for all lanes
+        self.persistent_T = _stack(self.runs)
+        self._generators = [torch.Generator() for _ in runs]
+        self.step: LanesStep = (
+            RecordedLanes(self.runs, self.persistent_T, self._generators)
+            if can_be_recorded(runs[0])
+            else VmappedLanes(self.runs, self.persistent_T)
+        )
+
+    def train_epoch(self, should_abort: Callable[[], bool]) -> list[EpochEnd]:
+        """Each lane's next epoch. AbortedError when `should_abort` says so before a batch."""
+        started = time.perf_counter()
+        seeds = [epoch_seed(run, run.epoch + 1) for run in self.runs]
+        for run, generator, seed in zip(self.runs, self._generators, seeds, strict=True):
+            run.model.train()
+            generator.manual_seed(seed)
+        group_seed = derive(seeds[0], "lanes", *seeds[1:])
+        with seeded(group_seed), torch.inference_mode(mode=isinstance(self.step, RecordedLanes)):
+            torch.manual_seed(group_seed)  # what a user's model draws under vmap, from one generator for all lanes
+            losses, sizes = self._train(should_abort)
+        share_s = (time.perf_counter() - started) / len(self.runs)
+        return [
+            end_epoch(run, run.epoch + 1, mean_loss(torch.stack(lane), sizes), time.perf_counter() - share_s)
+            for run, lane in zip(self.runs, losses, strict=True)
+        ]
+
+    def _train(self, should_abort: Callable[[], bool]) -> tuple[list[list[Tensor]], list[int]]:
+        numbers = [run.epoch * run.steps_per_epoch for run in self.runs]
+        changing = [changes_within_epoch(run.job.config.schedule) for run in self.runs]
+        losses: list[list[Tensor]] = [[] for _ in self.runs]
+        sizes: list[int] = []
+        for index, (x_TB, y_TB) in enumerate(stacked_batches(self.runs)):
+            if should_abort():
+                raise AbortedError
+            for run, number, changes in zip(self.runs, numbers, changing, strict=True):
+                if changes or index == 0:
+                    run.set_lr(number + index)
+            for lane, loss in zip(losses, self.step(x_TB, y_TB), strict=True):
+                lane.append(loss)
+            sizes.append(y_TB.shape[1])
+        return losses, sizes
+
+
+def stacked_batches(runs: Sequence[Run]) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches (x [T, B, ...], y [T, B, ...]), those of each lane in its own order."""
+    first = runs[0]
+    batches = first.feed.train_lanes(
+        epoch_seeds=[shuffle_seed(run, run.epoch + 1) for run in runs], limit=first.job.config.train.batches_per_epoch
+    )
+    return in_precision(batches, first.precision)
+
+
+def _stack(runs: Sequence[Run]) -> list[Tensor]:
+    """Parameters and buffers of all lanes in one tensor each, and every run's own made views of it."""
+    stacked = [
+        torch.stack([tensor.detach() for tensor in lane]) for lane in zip(*map(persistent_of, runs), strict=True)
+    ]
+    for lane, run in enumerate(runs):
+        views = {id(tensor): whole[lane] for tensor, whole in zip(persistent_of(run), stacked, strict=True)}
+        for param in run.model.parameters():
+            param.data = views[id(param)]
+        for module in run.model.modules():
+            for name, buffer in module._buffers.items():  # noqa: SLF001 - a buffer is replaced by its registered name
+                if buffer is not None:
+                    module._buffers[name] = views[id(buffer)]  # noqa: SLF001
+    return stacked
+
+
+class RecordedLanes:
+    """The recorded steps of all lanes, merged: each lane has, to the bit, the numbers of a run alone."""
+
+    name = "recorded"
+
+    def __init__(self, runs: Sequence[Run], persistent_T: list[Tensor], generators: list[torch.Generator]) -> None:
+        self._runs = runs
+        self._persistent_T = persistent_T
+        self._generators = generators
+        self._programs: dict[int, Callable[..., Results]] = {}
+
+    def __call__(self, x_TB: Tensor, y_TB: Tensor, /) -> Sequence[Tensor]:
+        n_rows = y_TB.shape[1]
+        program = self._programs.get(n_rows)
+        if program is None:
+            tapes = [record_step(run, x_TB[lane], y_TB[lane]) for lane, run in enumerate(self._runs)]
+            program = self._programs[n_rows] = lanes_program(tapes, self._persistent_T, self._generators)
+        results: Any = program(x_TB, y_TB)
+        losses: Sequence[Tensor] = results[0]
+        update_all(self._runs, zip(*results[1:], strict=True))
+        return losses
+
+
+def update_all(runs: Sequence[Run], gradients: Iterator[Sequence[Tensor | None]]) -> None:
+    """Clip and apply each lane's gradients by its own rule."""
+    for run, grads in zip(runs, gradients, strict=True):
+        clip(grads, run.job.config.train.grad_clip)
+        run.update.step(grads)
+
+
+class VmappedLanes:
+    """Lanes through torch.func: for users' models, whose Python code has to run at every step.
+
+    Dropout draws for all lanes from one generator, so that a lane is equal to a run alone in distribution, and to
+    rounding where nothing is drawn.
+    """
+
+    name = "vmap"
+
+    def __init__(self, runs: Sequence[Run], persistent_T: list[Tensor]) -> None:
+        first = runs[0]
+        if any(run.loss != first.loss for run in runs):
+            raise TapeError("the losses of the lanes differ")
+        if first.scaler is not None:
+            raise TapeError("fp16 scales the gradients of each run by a factor of its own")
+        self._runs = runs
+        names = [name for name, _ in [*first.model.named_parameters(), *first.model.named_buffers()]]
+        of_model = dict(zip(names, persistent_T, strict=True))
+        trained = {id(param) for param in first.update.params}
+        self._trained = [name for name, param in first.model.named_parameters() if id(param) in trained]
+        self._weights_T = {name: of_model[name] for name in self._trained}
+        self._others_T = {name: tensor for name, tensor in of_model.items() if name not in self._weights_T}
+        dtype = first.precision.autocast_dtype
+        self._autocast = torch.autocast(first.device.type, dtype=dtype, enabled=dtype is not None)
+        self._step = vmap(grad_and_value(self._loss), randomness="different")
+
+    def _loss(self, weights: dict[str, Tensor], others: dict[str, Tensor], x_B: Tensor, y_B: Tensor) -> Tensor:
+        first = self._runs[0]
+        loss: Tensor = first.loss(functional_call(first.model, (weights, others), (x_B,)), y_B)
+        return loss
+
+    def __call__(self, x_TB: Tensor, y_TB: Tensor, /) -> Sequence[Tensor]:
+        with self._autocast:
+            grads, losses_T = self._step(self._weights_T, self._others_T, x_TB, y_TB)
+            losses: list[Tensor] = list(losses_T.detach().unbind(0))
+        update_all(self._runs, zip(*(grads[name].unbind(0) for name in self._trained), strict=True))
+        return losses

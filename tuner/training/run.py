@@ -1,0 +1,188 @@
+"""Everything that changes while one trial trains, and what it trains on.
+
+B batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tuner.config.schema import Plateau
+from tuner.data.batches import Batch, n_batches
+from tuner.data.feed import Feed
+from tuner.data.global_rng import seeded
+from tuner.data.info import DataInfo
+from tuner.data.prepare import Prepared
+from tuner.device import PrecisionPlan, precision_of, resolve
+from tuner.errors import ConfigError
+from tuner.models.build import build_model
+from tuner.optim.losses import LossFunction, build_loss
+from tuner.optim.schedules import PlateauState, lr_at
+from tuner.optim.updates import Update, build_update
+from tuner.seeding import derive
+from tuner.training.early_stopping import BestEpoch
+from tuner.training.job import TrainJob
+
+IMAGE_NDIM = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class Run:
+    """A trial while it trains."""
+
+    job: TrainJob
+    prepared: Prepared
+    feed: Feed
+    device: torch.device
+    precision: PrecisionPlan
+    model: nn.Module
+    loss: LossFunction
+    update: Update
+    scaler: torch.amp.GradScaler | None
+    plateau: PlateauState | None
+    best: BestEpoch
+    steps_per_epoch: int
+    picked: dict[str, str]
+    """What `auto` came to; told with the first epoch, and empty from then on."""
+    epoch: int = 0
+
+    @classmethod
+    def build(cls, job: TrainJob, prepared: Prepared) -> Run:
+        """Model, loss and optimizer of a job at epoch 0; ConfigError when they do not fit the data or each other."""
+        config, info = job.config, prepared.info
+        device = resolve(job.device)
+        precision = precision_of(config.train.precision, device)
+        loss = build_loss(config.loss, info)
+        model = _initial_model(job, info, loss).to(device)
+        channels_last = is_channels_last(info, device)
+        model = placed(model, precision, channels_last=channels_last)
+        feed = Feed.of(prepared, config.data, device=device, n_cores=job.n_cores, channels_last=channels_last)
+        stopping = config.train.early_stopping
+        return cls(
+            job=job,
+            prepared=prepared,
+            feed=feed,
+            device=device,
+            precision=precision,
+            model=model,
+            loss=loss,
+            update=build_update(config.optimizer, model.parameters(), device, scales_gradients=precision.needs_scaler),
+            scaler=torch.amp.GradScaler(device.type) if precision.needs_scaler else None,
+            plateau=_plateau(job),
+            best=BestEpoch(
+                maximize=job.maximize,
+                patience=stopping.patience if stopping else None,
+                min_delta=stopping.min_delta if stopping else 0.0,
+            ),
+            steps_per_epoch=_steps_per_epoch(job, info),
+            picked={"data": feed.picked, "precision": precision.name},
+        )
+
+    @property
+    def is_over(self) -> bool:
+        return self.epoch >= self.job.config.train.epochs or self.best.is_exhausted
+
+    def state(self) -> dict[str, Any]:
+        """The content of a checkpoint: tensors and plain values only, so that it loads with weights_only."""
+        return {
+            "epoch": self.epoch,
+            "model": _owned(self.model.state_dict()),
+            "optimizer": _owned(self.update.state_dict()),
+            "scaler": self.scaler.state_dict() if self.scaler else None,
+            "plateau": self.plateau.state() if self.plateau else None,
+            "best": self.best.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.epoch = state["epoch"]
+        self.model.load_state_dict(state["model"])
+        self.update.load_state_dict(state["optimizer"])
+        if self.scaler:
+            self.scaler.load_state_dict(state["scaler"])
+        if self.plateau:
+            self.plateau.restore(state["plateau"])
+        self.best.restore(state["best"])
+
+    def set_lr(self, step: int) -> None:
+        """Take the learning rate of a step, counted over the whole trial."""
+        config = self.job.config
+        self.update.lr = lr_at(
+            config.schedule,
+            base_lr=self.plateau.lr if self.plateau else config.optimizer.lr,
+            step=step,
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=config.train.epochs,
+        )
+
+
+def _owned(state: Any) -> Any:
+    """A state whose tensors own their memory: a view of stacked lanes would be stored with all of them."""
+    if isinstance(state, Tensor):
+        return state.clone() if state.untyped_storage().nbytes() > state.nbytes else state
+    if isinstance(state, dict):
+        return {key: _owned(value) for key, value in state.items()}
+    return state
+
+
+def _plateau(job: TrainJob) -> PlateauState | None:
+    schedule = job.config.schedule
+    if not isinstance(schedule, Plateau):
+        return None
+    return PlateauState(config=schedule, maximize=job.maximize, lr=job.config.optimizer.lr)
+
+
+def is_channels_last(info: DataInfo, device: torch.device) -> bool:
+    """Whether images lie in memory with their channels last, which CUDA's convolutions want."""
+    return device.type == "cuda" and len(info.input_shape) == IMAGE_NDIM
+
+
+def placed(model: nn.Module, precision: PrecisionPlan, *, channels_last: bool) -> nn.Module:
+    """The model in the arithmetic and the order of axes that it computes in."""
+    model = model.double() if precision.is_double else model
+    return model.to(memory_format=torch.channels_last) if channels_last else model
+
+
+def in_precision(batches: Iterator[Batch], precision: PrecisionPlan) -> Iterator[Batch]:
+    """Batches whose floats are in the arithmetic of the model."""
+    if not precision.is_double:
+        return batches
+    return ((_doubled(x_B), _doubled(y_B)) for x_B, y_B in batches)
+
+
+def _doubled(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def _initial_model(job: TrainJob, info: DataInfo, loss: LossFunction) -> nn.Module:
+    seed = derive(job.seed, "init")
+    with seeded(seed):  # a user's model may draw its weights from NumPy
+        model = build_model(
+            job.config.model, info=info, n_outputs=loss.n_outputs(info), base_dir=job.base_dir, seed=seed
+        )
+    norms = nn.modules.batchnorm._BatchNorm  # noqa: SLF001 - the base of all of them has no public name
+    if job.config.data.batch_size == 1 and any(isinstance(part, norms) for part in model.modules()):
+        raise ConfigError(
+            "data.batch_size: 1 row has no variance for batch normalisation; use at least 2, or another norm"
+        )
+    return model
+
+
+def _steps_per_epoch(job: TrainJob, info: DataInfo) -> int:
+    data = job.config.data
+    n_steps = n_batches(
+        info.n_train,
+        batch_size=data.batch_size,
+        drop_last=data.drop_last,
+        limit=job.config.train.batches_per_epoch,
+    )
+    if n_steps == 0:
+        raise ConfigError(
+            f"data.drop_last: {info.n_train} rows for training make no full batch of data.batch_size "
+            f"{data.batch_size}; lower it, or set drop_last to false"
+        )
+    return n_steps

@@ -1,0 +1,163 @@
+"""One step of training: forward, backward, clipping, update. Which way is fastest depends on the model and the device.
+
+B batch.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from tuner.config.schema import PythonModel
+from tuner.optim.updates import TorchUpdate
+from tuner.training.program import Results, single_program
+from tuner.training.run import Run
+from tuner.training.tape import Tape, record, untouched
+
+_log = logging.getLogger(__name__)
+
+CLIP_EPS = 1e-6
+"""torch.nn.utils.clip_grad_norm_ divides by the norm plus this."""
+
+
+class TrainStep(Protocol):
+    """Trains one batch and returns its mean loss, a scalar on the device."""
+
+    needs_autograd: bool
+    name: str
+    """What `tuner show` calls it."""
+
+    def __call__(self, x_B: Tensor, y_B: Tensor, /) -> Tensor: ...
+
+
+def build_step(run: Run) -> TrainStep:
+    """The fastest step that the run allows."""
+    if run.scaler is not None:
+        return ScaledStep(run)
+    if can_be_recorded(run):
+        return TapedStep(run)
+    return EagerStep(run)
+
+
+def can_be_recorded(run: Run) -> bool:
+    """Whether the model does the same operations at every step, which nobody knows of a user's own code.
+
+    On the CPU only: elsewhere operations are queued, and Python is not what a step waits for.
+    """
+    return run.device.type == "cpu" and not isinstance(run.job.config.model, PythonModel)
+
+
+def clip(grads: Sequence[Tensor | None], max_norm: float | None) -> None:
+    """Scale gradients in place so that their norm together is at most `max_norm`, as clip_grad_norm_ does."""
+    if max_norm is None:
+        return
+    present = [grad for grad in grads if grad is not None]
+    norm = nn.utils.get_total_norm(present)
+    torch._foreach_mul_(present, torch.clamp(max_norm / (norm + CLIP_EPS), max=1.0))
+
+
+class EagerStep:
+    """Autograd at every step: any model, any device."""
+
+    needs_autograd = True
+    name = "autograd"
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._params = run.update.params
+        dtype = run.precision.autocast_dtype
+        self._autocast = torch.autocast(run.device.type, dtype=dtype, enabled=dtype is not None)
+
+    def __call__(self, x_B: Tensor, y_B: Tensor, /) -> Tensor:
+        run = self._run
+        for param in self._params:
+            param.grad = None
+        with self._autocast:
+            loss = run.loss(run.model(x_B), y_B)
+        loss.backward()  # type: ignore[no-untyped-call]
+        grads = [param.grad for param in self._params]
+        clip(grads, run.job.config.train.grad_clip)
+        run.update.step(grads)
+        return loss.detach()
+
+
+class ScaledStep:
+    """fp16: gradients are scaled so that small ones do not vanish; a step with an overflow is left out."""
+
+    needs_autograd = True
+    name = "autograd, scaled"
+
+    def __init__(self, run: Run) -> None:
+        if run.scaler is None or not isinstance(run.update, TorchUpdate):
+            raise AssertionError("fp16 needs a scaler and an optimizer of torch")
+        self._run, self._scaler, self._update = run, run.scaler, run.update
+        self._autocast = torch.autocast(run.device.type, dtype=run.precision.autocast_dtype)
+
+    def __call__(self, x_B: Tensor, y_B: Tensor, /) -> Tensor:
+        run, update = self._run, self._update
+        update.optimizer.zero_grad(set_to_none=True)
+        update.apply_lr()
+        with self._autocast:
+            loss = run.loss(run.model(x_B), y_B)
+        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self._scaler.unscale_(update.optimizer)
+        clip([param.grad for param in update.params], run.job.config.train.grad_clip)
+        self._scaler.step(update.optimizer)
+        self._scaler.update()
+        return loss.detach()
+
+
+def record_step(run: Run, x_B: Tensor, y_B: Tensor) -> Tape:
+    """The tape of forward and backward: it returns the loss and the gradients. Weights, buffers and generators stay.
+
+    Its persistent inputs are `persistent_of(run)`. Raises TapeError when the step cannot be replayed.
+    """
+    params = run.update.params
+
+    def step() -> list[Tensor | None]:
+        loss = run.loss(run.model(x_B), y_B)
+        return [loss.detach(), *torch.autograd.grad(loss, params, allow_unused=True)]
+
+    # Batches are made in inference mode, and autograd refuses what was.
+    with torch.inference_mode(mode=False), torch.enable_grad():
+        x_B, y_B = x_B.clone(), y_B.clone()
+        with untouched(list(run.model.buffers())):
+            tape, _ = record(step, persistent=persistent_of(run), changing=[x_B, y_B])
+    return tape
+
+
+def persistent_of(run: Run) -> list[Tensor]:
+    """What stays at its place in memory from step to step: parameters, trained or not, and buffers."""
+    return [*run.model.parameters(), *run.model.buffers()]
+
+
+class TapedStep:
+    """The recorded operations of a step, without autograd; recorded once for each size of a batch."""
+
+    needs_autograd = False
+    name = "recorded"
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._programs: dict[int, Callable[..., Results]] = {}
+
+    def __call__(self, x_B: Tensor, y_B: Tensor, /) -> Tensor:
+        run = self._run
+        program = self._programs.get(len(y_B)) or self._record(x_B, y_B)
+        results: Any = program(x_B, y_B)
+        grads = results[1:]
+        clip(grads, run.job.config.train.grad_clip)
+        run.update.step(grads)
+        loss: Tensor = results[0]
+        return loss
+
+    def _record(self, x_B: Tensor, y_B: Tensor) -> Callable[..., Results]:
+        run = self._run
+        tape = record_step(run, x_B, y_B)
+        program = single_program(tape, [tensor.detach() for tensor in persistent_of(run)])
+        self._programs[len(y_B)] = program
+        return program
