@@ -88,6 +88,10 @@ def test_cuda_autocasts_and_only_fp16_needs_a_scaler(name: str, has_bf16: bool, 
     assert plan_precision(name, on_cuda=True, has_bf16=has_bf16) == plan
 
 
+def test_every_plan_has_the_name_of_its_arithmetic() -> None:
+    assert [plan.name for plan in (FP32, BF16, FP16)] == ["fp32", "bf16", "fp16"]
+
+
 def test_bf16_on_a_card_without_it_is_missing() -> None:
     with pytest.raises(MissingError, match=r"train\.precision: bf16: this card has no bf16.*use auto, fp32 or fp16"):
         plan_precision("bf16", on_cuda=True, has_bf16=False)

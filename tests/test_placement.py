@@ -35,7 +35,7 @@ from tuner.workflows.placement import (
     plan,
     workers_per_gpu,
 )
-from tuner.workflows.progress import Progress, StudyStarted
+from tuner.workflows.progress import Note, Progress, StudyStarted
 from tuner.workflows.search import SearchRequest, search
 
 GIB = 2**30
@@ -365,10 +365,13 @@ def test_a_gpu_is_measured(tmp_path: Path) -> None:
 class Recorder:
     def __init__(self) -> None:
         self.started: list[StudyStarted] = []
+        self.notes: list[str] = []
 
     def show(self, progress: Progress) -> None:
         if isinstance(progress, StudyStarted):
             self.started.append(progress)
+        if isinstance(progress, Note):
+            self.notes.append(progress.message)
 
 
 def test_a_resumed_study_has_the_threads_that_it_began_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,3 +390,6 @@ def test_a_resumed_study_has_the_threads_that_it_began_with(tmp_path: Path, monk
     picked = [reader.trial(study, number).attempts[0].picked for number in (0, 1)]
     assert picked == [{"data": "stored rows, memory-mapped", "precision": "fp32", "step": "recorded"}] * 2
     assert json.dumps(picked)
+    search(SearchRequest(space="a.yaml", sets=("search.trials=3", "search.threads=2")), recorder, InlineExecutor())
+    assert recorder.started[-1].threads == 2
+    assert "2 threads a worker, where the study has had 1: trials that go on do not repeat" in recorder.notes[-1]

@@ -42,7 +42,9 @@ class PrecisionPlan:
 
     @property
     def name(self) -> str:
-        """fp32, bf16 or fp16."""
+        """fp32, bf16, fp16 or fp64."""
+        if self.is_double:
+            return "fp64"
         return "fp32" if self.autocast_dtype is None else "fp16" if self.needs_scaler else "bf16"
 
 

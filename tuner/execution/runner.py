@@ -88,18 +88,13 @@ class Runner:
     def measure(self, request: MeasureRequest) -> Measured:
         """Training steps of the base config; whatever goes wrong in them is left to the trials, which report it."""
         self._request = request.prepare
-        config, base_dir = request.prepare.config, request.prepare.base_dir
-        device = torch.device(request.device)
+        job = _probe_job(request)
         try:
-            prepared = self._data(config.data)
-            if device.type == "cuda":
-                free_bytes, peak_bytes, busy = probe.gpu_use(config, prepared, base_dir=base_dir, device=device)
-                return Measured(gpu=GpuUse(free_bytes=free_bytes, peak_bytes=peak_bytes, busy_share=busy))
-            return Measured(
-                step_seconds=probe.step_seconds(
-                    config, prepared, base_dir=base_dir, thread_choices=request.thread_choices
-                )
-            )
+            prepared = self._data(job.config.data)
+            if not request.device.startswith("cuda"):
+                return Measured(step_seconds=probe.step_seconds(job, prepared, request.thread_choices))
+            free_bytes, peak_bytes, busy_share = probe.gpu_use(job, prepared)
+            return Measured(gpu=GpuUse(free_bytes=free_bytes, peak_bytes=peak_bytes, busy_share=busy_share))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
             _log.warning("the base config could not be measured: %s", short(error))
             return Measured()
@@ -201,6 +196,23 @@ class Runner:
             preprocess=prepared.preprocess.to_json(),
             n_outputs=loss.n_outputs(prepared.info),
         )
+
+
+def _probe_job(request: MeasureRequest) -> TrainJob:
+    prepare = request.prepare
+    return TrainJob(
+        trial=0,
+        attempt=0,
+        seed=prepare.seed,
+        config=prepare.config,
+        metric=f"val/{prepare.metric}",
+        maximize=True,
+        checkpoints=(),
+        folder=prepare.data_dir,
+        base_dir=prepare.base_dir,
+        threads=prepare.threads,
+        device=request.device,
+    )
 
 
 def _stored_weights(job: TrainJob, epoch: int) -> dict[str, torch.Tensor]:

@@ -48,6 +48,8 @@ class LaneGroup:
     def __init__(self, runs: Sequence[Run], kind: type[StackedLanes] | None = None) -> None:
         """`kind` is chosen by the device when it is None."""
         self.runs = tuple(runs)
+        for run in self.runs:
+            run.feed = self.runs[0].feed  # of the same data: one set of loader processes for all lanes
         self.persistent_T = _stack(self.runs)
         self._generators = [torch.Generator() for _ in runs]
         if kind is None and can_be_recorded(runs[0]):

@@ -144,8 +144,8 @@ def shuffle_seed(run: Run, epoch: int) -> int:
 
 def _validate(run: Run) -> dict[str, float]:
     info = run.prepared.info
-    names = recorded_for(info.task, run.job.metric.removeprefix("val/"))
     batches = in_precision(run.feed.val(), run.precision)
+    names = recorded_for(info.task, run.job.metric.removeprefix("val/"))
     return evaluate(run.model, batches, loss=run.loss, info=info, names=names, split="val")
 
 

@@ -1,7 +1,6 @@
 """A few training steps of the base config, before any trial: what they take with some numbers of threads, or of a GPU.
 
-They are plain steps on one batch. What is compared is the same step under two settings, so what the real loop does
-better matters little.
+They are the steps of a single trial on one batch.
 """
 
 from __future__ import annotations
@@ -9,19 +8,15 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from tuner.config.schema import TrialConfig
-from tuner.data.batches import train_batches
 from tuner.data.global_rng import seeded
 from tuner.data.prepare import Prepared
-from tuner.models.build import build_model
-from tuner.optim.losses import LossFunction, build_loss
-from tuner.optim.updates import Update, build_update
+from tuner.training.job import TrainJob
+from tuner.training.loop import train_batches_of
+from tuner.training.run import Run
+from tuner.training.steps import build_step
 
 BUDGET_S = 0.3
 ROUNDS = 3
@@ -30,50 +25,28 @@ SPIN_CYCLES = 50_000_000
 N_QUEUED = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """A model of the base config and one batch for it."""
+    """A run at its beginning, and one batch for it."""
 
-    model: nn.Module
-    loss: LossFunction
-    update: Update
-    batch: tuple[Tensor, Tensor]
-
-    @classmethod
-    def of(cls, config: TrialConfig, prepared: Prepared, *, base_dir: Path, device: torch.device) -> Probe:
-        loss = build_loss(config.loss, prepared.info)
-        n_outputs = loss.n_outputs(prepared.info)
-        model = build_model(config.model, info=prepared.info, n_outputs=n_outputs, base_dir=base_dir, seed=0).to(device)
-        batches = train_batches(
-            prepared.train,
-            prepared.preprocess,
-            batch_size=config.data.batch_size,
-            device=device,
-            epoch_seed=0,
-            limit=1,
-        )
-        return cls(
-            model=model.train(),
-            loss=loss,
-            update=build_update(config.optimizer, model.parameters(), device),
-            batch=next(batches),
-        )
+    def __init__(self, job: TrainJob, prepared: Prepared) -> None:
+        run = Run.build(job, prepared)
+        run.model.train()
+        run.set_lr(0)
+        self._step = build_step(run)
+        self._batch = next(train_batches_of(run, 1))
 
     def step(self) -> None:
-        x_B, y_B = self.batch
-        loss = self.loss(self.model(x_B), y_B)
-        self.update.step(torch.autograd.grad(loss, self.update.params, allow_unused=True))
+        with torch.inference_mode(mode=not self._step.needs_autograd):
+            self._step(*self._batch)
 
 
-def step_seconds(
-    config: TrialConfig, prepared: Prepared, *, base_dir: Path, thread_choices: Sequence[int]
-) -> dict[int, float]:
+def step_seconds(job: TrainJob, prepared: Prepared, thread_choices: Sequence[int]) -> dict[int, float]:
     """Seconds of one step on the CPU by number of threads: the best of some rounds, in which they alternate.
 
     Takes `BUDGET_S`, or two steps of each number when those take longer. The number of threads is left at the last one.
     """
     with seeded(0):
-        probe = Probe.of(config, prepared, base_dir=base_dir, device=torch.device("cpu"))
+        probe = Probe(job, prepared)
         probe.step()  # makes the optimizer's state
         return alternating(probe.step, thread_choices, torch.set_num_threads)
 
@@ -107,16 +80,17 @@ def _median_step(step: Callable[[], None], seconds: float, clock: Callable[[], f
     return statistics.median(times)
 
 
-def gpu_use(config: TrialConfig, prepared: Prepared, *, base_dir: Path, device: torch.device) -> tuple[int, int, float]:
+def gpu_use(job: TrainJob, prepared: Prepared) -> tuple[int, int, float]:
     """Free bytes of a card before, bytes that a trial takes, and the share of a step in which the card is busy.
 
     The card's own time is that of steps which were queued while it was kept waiting: between two events there is then
     no gap in which it waits for Python.
     """
+    device = torch.device(job.device)
     free_bytes, _ = torch.cuda.mem_get_info(device)
     with seeded(0), torch.cuda.device(device):
         torch.cuda.reset_peak_memory_stats(device)
-        probe = Probe.of(config, prepared, base_dir=base_dir, device=device)
+        probe = Probe(job, prepared)
         for _ in range(3):
             probe.step()
         torch.cuda.synchronize(device)

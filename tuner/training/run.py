@@ -64,11 +64,12 @@ class Run:
         model = _initial_model(job, info, loss).to(device)
         channels_last = is_channels_last(info, device)
         model = placed(model, precision, channels_last=channels_last)
+        feed = Feed.of(prepared, config.data, device=device, n_cores=job.n_cores, channels_last=channels_last)
         stopping = config.train.early_stopping
-        run = cls(
+        return cls(
             job=job,
             prepared=prepared,
-            feed=Feed.of(prepared, config.data, device=device, n_cores=job.n_cores, channels_last=channels_last),
+            feed=feed,
             device=device,
             precision=precision,
             model=model,
@@ -82,10 +83,8 @@ class Run:
                 min_delta=stopping.min_delta if stopping else 0.0,
             ),
             steps_per_epoch=_steps_per_epoch(job, info),
-            picked={"precision": precision.name},
+            picked={"data": feed.picked, "precision": precision.name},
         )
-        run.picked["data"] = run.feed.picked
-        return run
 
     @property
     def is_over(self) -> bool:

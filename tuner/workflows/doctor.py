@@ -81,7 +81,8 @@ def _devices(machine: Machine, found: Found, planned: Plan) -> str:
 
 def _data(planned: Plan) -> str:
     free_cores = max(0, planned.settled().n_cores - 1)
-    streamed = f"streamed data by up to {free_cores or 'no'} loader processes a worker, more where it waits for a disk"
+    loaders = f"by up to {free_cores} loader processes a worker" if free_cores else "by the worker itself"
+    streamed = f"streamed data is read {loaders}, or by more where it waits for a disk"
     if not any(device.startswith("cuda") for device in planned.devices):
         return f"stored rows are memory-mapped, whole batches are indexed; {streamed}"
     return (

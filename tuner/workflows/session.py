@@ -109,8 +109,9 @@ class Session:
         )
         info = self.executor.prepare(request)
         placement, note = settle(planned, self.executor, request, info, machine.versions)
-        if note:
-            self.reporter.show(Note(message=note))
+        for message in (note, _thread_change(earlier.threads, placement)):
+            if message:
+                self.reporter.show(Note(message=message))
         return placement, info
 
     def _agree(self, store: StudyStore, info: DataInfo) -> None:
@@ -242,6 +243,15 @@ class Session:
         )
         for note in _notes(self.spec):
             self.reporter.show(Note(message=note))
+
+
+def _thread_change(kept: int | None, placement: Placement) -> str:
+    if kept in (None, placement.threads) or placement.devices != ("cpu",):
+        return ""
+    return (
+        f"{placement.threads} threads a worker, where the study has had {kept}: trials that go on do not repeat, to the"
+        " bit, what they would have done"
+    )
 
 
 def versions() -> dict[str, str]:
