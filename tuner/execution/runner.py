@@ -31,7 +31,7 @@ from tuner.training.evaluate import evaluate
 from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.training.loop import AbortedError, in_memory_format, is_channels_last, train
-from tuner.training.metrics import names_for
+from tuner.training.metrics import compute, names_for
 
 _log = logging.getLogger("tuner")
 
@@ -171,7 +171,7 @@ def _restored(job: TrainJob, prepared: Prepared, loss: LossFunction, weights: di
 
 
 def _evaluated(job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.Module) -> dict[str, float]:
-    """Every metric of the validation and the test part."""
+    """Every metric of the validation and the test part, by scikit-learn itself: the check of what epochs recorded."""
     device, info = resolve(job.device), prepared.info
     names = names_for(info.task)
     metrics: dict[str, float] = {}
@@ -180,7 +180,7 @@ def _evaluated(job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.
             batches = eval_batches(
                 part, prepared.preprocess, device=device, channels_last=is_channels_last(info, device)
             )
-            metrics |= evaluate(model, batches, loss=loss, info=info, names=names, split=split)
+            metrics |= evaluate(model, batches, loss=loss, info=info, names=names, split=split, compute=compute)
     return metrics
 
 
