@@ -51,7 +51,7 @@ def _package(name: str) -> Finding:
 
 def _devices() -> Finding:
     n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    executor = ProcessExecutor(preload="tuner.execution.preload")
+    executor = ProcessExecutor()
     try:
         machine = executor.machine()
     except TunerError as error:
