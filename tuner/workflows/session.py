@@ -22,6 +22,7 @@ from tuner.paths import StudyPaths
 from tuner.study.advisor import OptunaAdvisor
 from tuner.study.ownership import StudyLock
 from tuner.study.queries import StudyReader
+from tuner.study.storage import empty_database
 from tuner.study.store import StoredTrial, StudyHeader, StudyStore
 from tuner.workflows.driver import Driver, Placement
 from tuner.workflows.interrupts import Interrupts
@@ -76,6 +77,7 @@ class Session:
         _refuse_changes(self.spec, Spec.from_json(reader.header(study)["spec"]))
 
     def _prepare(self) -> tuple[Placement, DataInfo]:
+        empty_database()  # kept for when it is needed: here the first worker is still loading torch
         placement = place(self.spec, self.executor.machine(), _n_cores())
         info = self.executor.prepare(
             PrepareRequest(
