@@ -9,6 +9,7 @@ import math
 import traceback
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TextIO
 
 import torch
 from torch import nn
@@ -115,16 +116,17 @@ class Runner:
     def _run(self, job: TrainJob) -> Generator[EpochEnd, Decision, Outcome]:
         _log.info("trial %d, attempt %d on %s, %d threads", job.trial, job.attempt, job.device, job.threads)
         steps = train(job, self._data(job.config.data), self._should_abort)
-        try:
-            end = next(steps)
-            while True:
-                _append_metrics(job.folder, end)
-                decision = yield end
-                end = steps.send(decision)
-        except StopIteration as stop:
-            outcome: Outcome = stop.value
-            _log.info("%s", outcome.value)
-            return outcome
+        with (job.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            try:
+                end = next(steps)
+                while True:
+                    _append_metrics(file, end)
+                    decision = yield end
+                    end = steps.send(decision)
+            except StopIteration as stop:
+                outcome: Outcome = stop.value
+                _log.info("%s", outcome.value)
+                return outcome
 
     def evaluate(self, request: EvaluateRequest) -> Evaluation:
         """Load the weights of one epoch and evaluate them as the training loop did."""
@@ -229,11 +231,11 @@ def _open_log(job: TrainJob) -> logging.Handler:
     return handler
 
 
-def _append_metrics(folder: Path, end: EpochEnd) -> None:
+def _append_metrics(file: TextIO, end: EpochEnd) -> None:
     finite = {name: value if math.isfinite(value) else None for name, value in end.metrics.items()}
     line = {"epoch": end.epoch, "attempt": end.attempt, "seconds": round(end.seconds, 4), **finite}
-    with (folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line) + "\n")
+    file.write(json.dumps(line) + "\n")
+    file.flush()
     shown = " ".join(f"{name} {value:.6g}" for name, value in end.metrics.items())
     _log.info("epoch %d: %s (%.2f s)", end.epoch, shown, end.seconds)
 

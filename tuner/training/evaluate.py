@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from tuner.data.global_rng import seeded
+from tuner.data.global_rng import seed_accelerators, seeded
 from tuner.data.info import DataInfo
 from tuner.optim.losses import LossFunction
 from tuner.training.fast_metrics import compute_fast
@@ -30,7 +30,7 @@ def predict(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple
     model.eval()
     outputs, targets = [], []
     with torch.inference_mode(), seeded(SEED):
-        torch.manual_seed(SEED)  # accelerators too
+        seed_accelerators(SEED)
         for x_B, y_B in batches:
             outputs.append(model(x_B).float())
             targets.append(y_B)
