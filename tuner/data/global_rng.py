@@ -33,7 +33,7 @@ def seed_accelerators(seed: int) -> None:
     torch.manual_seed does too, but where CUDA is not in use it formats the stack for a later error message, three times
     for three kinds of accelerators: 0.1-0.2 ms a call by the depth of the stack (torch 2.15, 2-core x86 server).
     """
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         torch.cuda.manual_seed_all(seed)
     if torch.backends.mps.is_available():
         torch.mps.manual_seed(seed)
