@@ -39,8 +39,11 @@ def cancel() -> None:
     """End a server that still loads, so that a command that was refused leaves nothing behind that holds its output."""
     pid = getattr(multiprocessing.forkserver._forkserver, "_forkserver_pid", None)  # noqa: SLF001 - no public name
     if pid is not None:
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, ChildProcessError):
             os.kill(pid, signal.SIGKILL)
+            os.waitid(
+                os.P_PID, pid, os.WEXITED | os.WNOWAIT
+            )  # multiprocessing asks for its exit code when it is next used
 
 
 @contextmanager
