@@ -44,6 +44,35 @@ def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     assert _heavy_modules_after(ENTRY_POINT, tmp_path) == set()
 
 
+WORKER = """
+from pathlib import Path
+from tuner.config.spec import find_file, load
+from tuner.execution.protocol import PrepareRequest
+from tuner.execution.runner import Runner
+from tuner.training.events import Decision
+from tuner.training.job import TrainJob
+
+spec = load(find_file("mlp.yaml"), sets=["train.epochs=1"], overrides={})
+here = Path.cwd()
+runner = Runner(lambda: False)
+options = {"config": spec.base, "base_dir": here, "threads": 1, "seed": 0}
+runner.prepare(PrepareRequest(metric=METRIC, data_dir=here / "data", **options))
+job = TrainJob(trial=0, attempt=1, metric="val/" + METRIC, maximize=True, checkpoints=(), folder=here / "0",
+               device="cpu", **options)
+if TRAINS:
+    run = runner.run(job)
+    assert "val/accuracy" in next(run).metrics
+"""
+
+
+def test_a_worker_that_decoded_digits_and_trained_an_epoch_has_imported_nothing_heavy_but_torch(tmp_path: Path) -> None:
+    assert _heavy_modules_after(f"METRIC, TRAINS = 'accuracy', True{WORKER}", tmp_path) == {"torch"}
+
+
+def test_scikit_learn_is_there_before_the_first_epoch_where_the_objective_needs_it(tmp_path: Path) -> None:
+    assert _heavy_modules_after(f"METRIC, TRAINS = 'roc_auc', False{WORKER}", tmp_path) >= {"torch", "sklearn"}
+
+
 def test_python_m_tuner_prints_the_same_help_as_the_command(tmp_path: Path) -> None:
     command = Path(sys.executable).with_name("tuner")
     outputs = [

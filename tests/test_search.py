@@ -250,7 +250,7 @@ def _in_child(fault: str) -> int | None:
     fork of this process it has no threads of torch to lose.
     """
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tuner.execution.preload_training", "tuner.workflows.session"])
+    context.set_forkserver_preload(["tuner.execution.preload", "tuner.workflows.session"])
     child = context.Process(target=exec, args=(CHILD.format(folder=str(Path.cwd()), fault=fault),))
     child.start()
     child.join()

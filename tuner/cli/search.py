@@ -33,6 +33,10 @@ def command(space: str, sets: tuple[str, ...], storage: str, as_json: bool, **gi
 
     The study is kept in studies.db; after Ctrl-C, a crash or a power loss the same command goes on where it stopped.
     """
+    from tuner.execution import forkserver
+
+    forkserver.begin()  # before anything else: what follows is imported while another process imports torch
+
     from tuner.cli import reporters
     from tuner.workflows.search import SearchRequest, search
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from tuner.errors import ConfigError, Place
-from tuner.space.document import Located
+
+if TYPE_CHECKING:
+    from tuner.space.document import Located  # workers give hints too, and need no YAML
 
 MAX_SHOWN = 100
 """Problems in one error; a file with more is no space file."""

@@ -19,6 +19,9 @@ Task = Literal["classification", "regression"]
 WantedTask = Literal["auto", "classification", "regression"]
 
 CHUNK_BYTES = 2**24
+"""Float rows are summed in chunks of this size: another one changes the last bits of their scaling."""
+CACHED_BYTES = 2**20
+"""What stays in a core's cache while it is measured, or hashed and written."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,7 @@ class ArrayRows:
 
     def fit(self, train: Indices, *, normalize: bool) -> Preprocess:
         if isinstance(self.encoder, ImageEncoder):
-            pixels = pixel_scaling(self._pieces(train), peak=self.peak, normalize=normalize)
+            pixels = pixel_scaling(self._pieces(train, CACHED_BYTES), peak=self.peak, normalize=normalize)
             return Preprocess(encoder=self.encoder, scaling=pixels)
         if self.encoder.dtype == "int64" or not normalize:
             return Preprocess(encoder=self.encoder)
@@ -86,11 +89,11 @@ class ArrayRows:
         return Preprocess(encoder=self.encoder, scaling=scaling)
 
     def chunks(self, rows: Indices, preprocess: Preprocess) -> Iterator[Array]:  # noqa: ARG002 - stored as they are
-        return self._pieces(rows)
+        return self._pieces(rows, CACHED_BYTES)
 
-    def _pieces(self, rows: Indices) -> Iterator[Array]:
+    def _pieces(self, rows: Indices, size_bytes: int = CHUNK_BYTES) -> Iterator[Array]:
         row_bytes = max(1, self.array.nbytes // len(self.array))
-        step = max(1, CHUNK_BYTES // row_bytes)
+        step = max(1, size_bytes // row_bytes)
         return (self.array[rows[start : start + step]] for start in range(0, len(rows), step))
 
 

@@ -27,6 +27,18 @@ def seeded(seed: int) -> Iterator[None]:
         restore(before)
 
 
+def seed_accelerators(seed: int) -> None:
+    """Seed the generators of the accelerators in use.
+
+    torch.manual_seed does too, but where CUDA is not in use it formats the stack for a later error message, three times
+    for three kinds of accelerators: 0.1-0.2 ms a call by the depth of the stack (torch 2.15, 2-core x86 server).
+    """
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        torch.cuda.manual_seed_all(seed)
+    if torch.backends.mps.is_available():
+        torch.mps.manual_seed(seed)
+
+
 def states() -> tuple[Any, Any, torch.Tensor]:
     return random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - as above
 

@@ -68,7 +68,7 @@ def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Pa
             if folder.exists():
                 logger.warning("%s; decoding the data again", problem)
         cache.build(folder, lambda scratch: _decode(scratch, data, wanted, seed=seed, base_dir=base_dir))
-        return _open(folder, data, base_dir)
+        return _open(folder, data, base_dir, is_fresh=True)
 
 
 def _wanted_task(data: Data, metric: str) -> WantedTask:
@@ -174,7 +174,7 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
 # ---------------------------------------------------------------------------------------------------------------- open
 
 
-def _open(folder: Path, data: Data, base_dir: Path) -> Prepared:
+def _open(folder: Path, data: Data, base_dir: Path, *, is_fresh: bool = False) -> Prepared:
     """What a folder holds; DamagedError when it is not there or not whole."""
     content = cache.read_manifest(folder)
     if content["format"] != FORMAT:
@@ -185,7 +185,7 @@ def _open(folder: Path, data: Data, base_dir: Path) -> Prepared:
     items = None if info.in_memory else _open_items(data, base_dir, info)
 
     def part(name: str) -> Part:
-        return _open_part(folder, name, records, preprocess, items)
+        return _open_part(folder, name, records, preprocess, items, is_fresh=is_fresh and name != "test")
 
     def test() -> Part | None:
         try:
@@ -197,11 +197,17 @@ def _open(folder: Path, data: Data, base_dir: Path) -> Prepared:
 
 
 def _open_part(
-    folder: Path, name: str, records: dict[str, FileRecord], preprocess: Preprocess, items: Items | None
+    folder: Path,
+    name: str,
+    records: dict[str, FileRecord],
+    preprocess: Preprocess,
+    items: Items | None,
+    *,
+    is_fresh: bool,
 ) -> Part:
     def rows_of(what: str) -> torch.Tensor:
         file_name = _file_name(name, what)
-        return cache.open_rows(folder / file_name, records[file_name])
+        return cache.open_rows(folder / file_name, records[file_name], is_fresh=is_fresh)
 
     targets = rows_of("targets").clone()
     if items is None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import math
-import multiprocessing
 import os
 import signal
 import sys
@@ -20,6 +19,7 @@ from typing import Any
 
 from tuner.data.info import DataInfo
 from tuner.errors import MissingError
+from tuner.execution import forkserver
 from tuner.execution.protocol import (
     Command,
     EvaluateRequest,
@@ -73,13 +73,8 @@ class Worker:
 class ProcessExecutor:
     """Implements `tuner.execution.protocol.Executor` with one process a slot."""
 
-    def __init__(self, *, preload: str = "tuner.execution.preload_training") -> None:
-        """`preload` is imported by the fork server before it forks; `tuner.execution.preload` is enough to evaluate."""
-        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-        self._context: Any = multiprocessing.get_context(method)
-        if method == "forkserver":
-            # Loading torch and scikit-learn takes seconds; the server does it once and forks a worker in 20 ms.
-            self._context.set_forkserver_preload([preload])
+    def __init__(self) -> None:
+        self._context = forkserver.context()
         self._workers: list[Worker] = []
         self._request: PrepareRequest | None = None
         self._starting: threading.Thread | None = None
@@ -93,22 +88,20 @@ class ProcessExecutor:
     def start(self) -> None:
         """Begin to load torch in another process; everything else waits for it when it has to."""
         if self._starting is None:
-            # OpenMP threads that wait by spinning fight over busy cores: a step of a small MLP with 2 threads took
-            # 4.5 ms, with a passive wait 1.1 ms; with 1 thread 0.95 and 0.92 ms (torch 2.15, 2 cores, mean of 300).
-            os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+            forkserver.begin()
             # In a thread, since starting a process returns when the fork server has loaded what it preloads.
             self._starting = threading.Thread(target=self._start_first, name="start-worker", daemon=True)
             self._starting.start()
 
     def _start_first(self) -> None:
+        if self._is_closed:
+            return
         try:
             worker = self._new_worker()
         except (OSError, EOFError) as error:
             self._failure = error
             return
         self._workers.append(worker)
-        if self._is_closed:  # while the fork server was loading torch
-            _end(worker)
 
     def _first(self) -> Worker:
         self.start()
@@ -294,6 +287,9 @@ class ProcessExecutor:
     def close(self) -> None:
         self._is_closed = True
         atexit.unregister(self.close)
+        if self._starting is not None and self._starting.is_alive():
+            forkserver.cancel()
+            self._starting.join()
         for worker in self._workers:
             _end(worker)
         for worker in self._workers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -42,9 +43,10 @@ from tuner.training import checkpoint as checkpoints
 from tuner.training import probe
 from tuner.training.evaluate import evaluate
 from tuner.training.events import Decision, EpochEnd, TrialEnd
+from tuner.training.fast_metrics import needs_scikit_learn
 from tuner.training.job import TrainJob
 from tuner.training.lanes_probe import lane_seconds
-from tuner.training.metrics import names_for
+from tuner.training.metrics import compute, names_for
 from tuner.training.run import in_precision, is_channels_last, placed
 
 _log = logging.getLogger("tuner")
@@ -81,6 +83,8 @@ class Runner:
         """
         self._request = request
         torch.set_num_threads(request.threads)
+        if needs_scikit_learn(request.metric):
+            import_module("sklearn.metrics")  # 3.2 s that would be counted as the first epoch's
         prepared = self._data(request.config.data)
         _try_out(request, prepared)
         return prepared.info
@@ -238,7 +242,7 @@ def _restored(job: TrainJob, prepared: Prepared, loss: LossFunction, weights: di
 
 
 def _evaluated(job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.Module) -> dict[str, float]:
-    """Every metric of the validation and the test part."""
+    """Every metric of the validation and the test part, by scikit-learn itself: the check of what epochs recorded."""
     device, info = resolve(job.device), prepared.info
     names = names_for(info.task)
     metrics: dict[str, float] = {}
@@ -248,7 +252,7 @@ def _evaluated(job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.
                 part, prepared.preprocess, device=device, channels_last=is_channels_last(info, device)
             )
             batches = in_precision(batches, precision_of(job.config.train.precision, device))
-            metrics |= evaluate(model, batches, loss=loss, info=info, names=names, split=split)
+            metrics |= evaluate(model, batches, loss=loss, info=info, names=names, split=split, compute=compute)
     return metrics
 
 

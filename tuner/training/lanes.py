@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from tuner.data.global_rng import seeded
+from tuner.data.global_rng import seed_accelerators, seeded
 from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
 from tuner.training.events import EpochEnd
@@ -72,7 +72,7 @@ class LaneGroup:
             generator.manual_seed(seed)
         group_seed = derive(seeds[0], "lanes", *seeds[1:])
         with seeded(group_seed), torch.inference_mode(mode=self.is_recorded):
-            torch.manual_seed(group_seed)  # what a user's model draws under vmap, from one generator for all lanes
+            seed_accelerators(group_seed)  # what a user's model draws under vmap, from one generator for all lanes
             losses, sizes = self._train(should_abort)
         share_s = (time.perf_counter() - started) / len(self.runs)
         for run in self.runs:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from tuner.data.global_rng import seeded
+from tuner.data.global_rng import seed_accelerators, seeded
 from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
@@ -61,7 +61,7 @@ def train_epoch_alone(run: Run, step: TrainStep, should_abort: Callable[[], bool
     started = time.perf_counter()
     epoch = run.epoch + 1
     with seeded(seed := epoch_seed(run, epoch)):
-        torch.manual_seed(seed)  # accelerators too
+        seed_accelerators(seed)
         train_loss = _train_epoch(run, step, epoch, should_abort)
     if run.picked:
         run.picked["step"] = step.name

@@ -127,7 +127,7 @@ def _evaluate(
         epoch=epoch,
         weights=weights.resolve(),
     )
-    executor = ProcessExecutor(preload="tuner.execution.preload")
+    executor = ProcessExecutor()
     try:
         evaluation = executor.evaluate(request)
     finally:

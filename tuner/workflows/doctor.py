@@ -53,7 +53,7 @@ def _package(name: str) -> Finding:
 
 def _training() -> list[Finding]:
     """What a search would train on, with how many workers, and how it would read its data."""
-    executor = ProcessExecutor(preload="tuner.execution.preload")
+    executor = ProcessExecutor()
     try:
         machine = executor.machine()
     except TunerError as error:

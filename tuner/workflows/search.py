@@ -30,11 +30,11 @@ def search(request: SearchRequest, reporter: Reporter | None = None, executor: E
     Raises ConfigError, DataError, ChangedError, OwnedError, StorageError, SearchFailedError. Nothing is created
     before the space file is valid and the data is readable.
     """
-    spec = load(find_file(request.space), sets=request.sets, overrides=request.overrides)
-    paths = StudyPaths.of(request.storage, spec.study)
     executor = executor or ProcessExecutor()
-    executor.start()
+    executor.start()  # torch is loaded while the space file is read
     try:
+        spec = load(find_file(request.space), sets=request.sets, overrides=request.overrides)
+        paths = StudyPaths.of(request.storage, spec.study)
         from tuner.workflows.session import Session
 
         return Session(request.storage, spec, paths, executor, reporter or SilentReporter()).run()

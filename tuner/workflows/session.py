@@ -22,6 +22,7 @@ from tuner.study.advisor import StudyAdvisor
 from tuner.study.ownership import StudyLock
 from tuner.study.queries import StudyReader
 from tuner.study.records import StoredTrial
+from tuner.study.storage import empty_database
 from tuner.study.store import StudyHeader, StudyStore
 from tuner.training.job import TrainJob
 from tuner.workflows.driver import Driver
@@ -90,6 +91,7 @@ class Session:
         return Earlier(n_finished=reader.n_finished(study), threads=reader.threads(study))
 
     def _prepare(self, earlier: Earlier) -> tuple[Placement, DataInfo]:
+        empty_database()  # kept for when it is needed: here the first worker is still loading torch
         spec, machine = self.spec, self.executor.machine()
         n_trials = _n_trials(spec)
         planned = plan(

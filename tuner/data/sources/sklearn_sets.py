@@ -1,4 +1,4 @@
-"""The small data sets inside scikit-learn: they need neither files nor a network."""
+"""The small data sets inside scikit-learn: they need no network, and their files are found inside the package."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import numpy as np
 from tuner.config.schema import SklearnData
 from tuner.data.decoded import ArrayRows, Decoded, Request, Rows, TableRows
 from tuner.data.encoders import ImageEncoder
+from tuner.data.sources import sklearn_files
+from tuner.data.sources.sklearn_files import Table
 from tuner.data.targets import resolve_task
 
 DIGITS_PEAK = 16.0
@@ -20,31 +22,34 @@ def files(data: SklearnData, base_dir: Path) -> tuple[Path, ...]:  # noqa: ARG00
 
 
 def read(data: SklearnData, request: Request) -> Decoded:
+    table = sklearn_files.read(data.kind) or loaded(data.kind)
+    if data.kind == "diabetes":
+        task = resolve_task(data.kind, own="regression", wanted=request.task)
+        targets = table.targets.astype(np.float32).reshape(-1, 1)
+        return Decoded(task=task, labels=(), rows=_columns(table), targets=targets)
+    task = resolve_task(data.kind, own="classification", wanted=request.task)
+    rows: Rows = _images(table) if data.kind == "digits" else _columns(table)
+    return Decoded(task=task, labels=table.labels, rows=rows, targets=table.targets.astype(np.int64))
+
+
+def loaded(kind: str) -> Table:
+    """The data set as `sklearn.datasets` loads it."""
     from sklearn import datasets
 
-    if data.kind == "diabetes":
-        bunch = datasets.load_diabetes(scaled=False)
-        task = resolve_task(data.kind, own="regression", wanted=request.task)
-        targets = bunch.target.astype(np.float32).reshape(-1, 1)
-        return Decoded(task=task, labels=(), rows=_table(bunch), targets=targets)
-    load = {
-        "digits": datasets.load_digits,
-        "iris": datasets.load_iris,
-        "wine": datasets.load_wine,
-        "breast_cancer": datasets.load_breast_cancer,
-    }[data.kind]
-    bunch = load()
-    task = resolve_task(data.kind, own="classification", wanted=request.task)
-    rows: Rows = _digits(bunch) if data.kind == "digits" else _table(bunch)
-    labels = tuple(str(name) for name in bunch.target_names)
-    return Decoded(task=task, labels=labels, rows=rows, targets=bunch.target.astype(np.int64))
+    options = {"scaled": False} if kind == "diabetes" else {}
+    bunch: Any = getattr(datasets, f"load_{kind}")(**options)
+    return Table(
+        values=bunch.data.astype(np.float64),
+        targets=bunch.target,
+        columns=tuple(map(str, bunch.feature_names)),
+        labels=() if kind == "diabetes" else tuple(map(str, bunch.target_names)),
+    )
 
 
-def _digits(bunch: Any) -> ArrayRows:
-    images = bunch.images.astype(np.uint8)[:, None]
+def _images(table: Table) -> ArrayRows:
+    images = table.values.astype(np.uint8).reshape(-1, 1, 8, 8)
     return ArrayRows(array=images, encoder=ImageEncoder(shape=(1, 8, 8)), peak=DIGITS_PEAK)
 
 
-def _table(bunch: Any) -> TableRows:
-    values = bunch.data.astype(np.float64)
-    return TableRows(columns={str(name): values[:, column] for column, name in enumerate(bunch.feature_names)})
+def _columns(table: Table) -> TableRows:
+    return TableRows(columns={name: table.values[:, column] for column, name in enumerate(table.columns)})
