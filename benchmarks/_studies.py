@@ -19,6 +19,7 @@ from tuner.data.info import DataInfo
 from tuner.execution.protocol import EvaluateRequest, Evaluation, Event, Machine, PrepareRequest
 from tuner.space.parameters import Params
 from tuner.study.advisor import StudyAdvisor
+from tuner.study.records import StoredTrial
 from tuner.study.store import NewAttempt, StudyStore
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
@@ -194,32 +195,36 @@ def fill(url: str, n_trials: int, n_epochs: int, n_open: int) -> None:
     store.create(spec, INFO, {}, {})
     store.begin_session()
     store.history()
-    advisor = advisor_of(spec, schema.Search(sampler=schema.RandomSampler(), pruner=schema.NoPruner()))
-    noise = random.Random(1)
+    advisor = random_advisor(spec)
+    noise, config = random.Random(1), spec.base.model_dump_json()
     for trial in range(n_trials):
         params = advisor.suggest(trial)
         assert params is not None
-        store.record_ask(advisor.record_of(trial), config=spec.bind(params).model_dump_json(), seed=trial)
+        store.record_ask(advisor.record_of(trial), config=config, seed=trial)
         store.begin_attempt(NewAttempt(trial=trial, attempt=1, first_epoch=1, threads=1, device="cpu"))
         level = noise.random()
         values = [accuracy(params, epoch, level) for epoch in range(1, n_epochs + 1)]
         ends = [epoch_end(trial, 1, epoch, value) for epoch, value in enumerate(values, start=1)]
         store.record_epochs(ends, "val/accuracy")
         if trial < n_trials - n_open:
-            _finish(store, advisor, trial, max(values) if trial % 3 else None)
+            _finish(store, trial, max(values) if trial % 3 else None)
     store.end_session()
     store.close()
 
 
-def _finish(store: StudyStore, advisor: StudyAdvisor, trial: int, value: float | None) -> None:
+def _finish(store: StudyStore, trial: int, value: float | None) -> None:
     state = TrialState.PRUNED if value is None else TrialState.COMPLETE
     outcome = Outcome.STOPPED if value is None else Outcome.COMPLETED
     store.end_attempt(trial, 1, outcome, seconds=1.0)
     store.finish(trial, state, value=value, best_epoch=0 if value is None else 1)
-    advisor.finish(trial, state, value)
 
 
-def advisor_of(spec: Spec, search: schema.Search | None = None, history: Sequence[object] = ()) -> StudyAdvisor:
+def random_advisor(spec: Spec) -> StudyAdvisor:
+    """Params at random, as long as it is told nothing."""
+    return advisor_of(spec, schema.Search(pruner=schema.NoPruner()))
+
+
+def advisor_of(spec: Spec, search: schema.Search | None = None, history: Sequence[StoredTrial] = ()) -> StudyAdvisor:
     """The adviser of a study, as a session makes it."""
     return StudyAdvisor(
         name=spec.study,

@@ -15,16 +15,18 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 from _machine import header
-from _studies import SleepingExecutor, accuracy, advisor_of, fill, spec_of, url_in
+from _studies import SleepingExecutor, accuracy, advisor_of, fill, random_advisor, spec_of, url_in
 
 from tuner.config import schema
 from tuner.control.controller import TrialState
@@ -52,9 +54,21 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=8, help="length of a run of events (default: 8)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of asks, resumes and looks (default: 5)")
     options = parser.parse_args()
-    print(header())
+    print(f"{header()}\ndisk      one commit of SQLite takes {1000 * _commit_s():.1f} ms (median of 50)")
     for name in options.parts or parts:
         parts[name](options)
+
+
+def _commit_s() -> float:
+    """What a durable transaction costs here at least; a disk that others use takes ten times longer."""
+    with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(Path(folder, "probe.db"))) as connection:
+        connection.execute("CREATE TABLE probe (n INTEGER)")
+
+        def commit() -> None:
+            connection.execute("INSERT INTO probe VALUES (1)")
+            connection.commit()
+
+        return _median(50, commit)
 
 
 # --------------------------------------------------------------------------------------------------------------- events
@@ -108,7 +122,7 @@ def _asks(options: argparse.Namespace) -> None:
 def _history(size: int) -> list[StoredTrial]:
     """Random trials, a third of them pruned at their fifth epoch."""
     spec, noise = spec_of(), random.Random(1)
-    advisor = advisor_of(spec, schema.Search(sampler=schema.RandomSampler(), pruner=schema.NoPruner()))
+    advisor = random_advisor(spec)
     distributions = {parameter.name: distribution_of(parameter.domain) for parameter in spec.space.parameters}
     found = []
     for trial in range(size):

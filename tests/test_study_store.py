@@ -18,7 +18,7 @@ from tuner.config.schema import NoPruner, Search
 from tuner.config.spec import Spec, load
 from tuner.control.controller import Controller, TrialState
 from tuner.data.info import DataInfo
-from tuner.errors import OwnedError, StorageError
+from tuner.errors import OwnedError, SearchFailedError, StorageError
 from tuner.study import tables
 from tuner.study.advisor import StudyAdvisor
 from tuner.study.queries import StudyReader, TrialDetail
@@ -403,6 +403,35 @@ def test_a_trial_that_somebody_else_ended_is_not_ended_again(store: StudyStore, 
         store.finish(0, TrialState.COMPLETE, value=0.5, best_epoch=1)
     assert in_optuna(url).trials[0].state is optuna.trial.TrialState.FAIL
     assert detail(url).row.reason == ""
+
+
+def test_what_is_recorded_together_is_there_as_a_whole_or_not_at_all(store: StudyStore, spec: Spec, url: str) -> None:
+    order: list[str] = []
+    with store.together():
+        ask(store, spec, 0)
+        ask(store, spec, 1)
+        begin(store, 0)
+        store.keep_checkpoints({0: ()}, lambda: order.append("swept"))
+        order.append("recorded")
+    assert order == ["recorded", "swept"]
+    assert len(in_optuna(url).trials) == 2
+    with pytest.raises(ValueError, match="a mistake"), store.together():  # noqa: PT012 - what comes before is undone
+        store.finish(0, TrialState.FAILED, value=None, best_epoch=0)
+        ask(store, spec, 2)
+        store.keep_checkpoints({0: ()}, lambda: order.append("swept"))
+        raise ValueError("a mistake")
+    assert [trial.state.name for trial in in_optuna(url).trials] == ["RUNNING"] * 2
+    assert order == ["recorded", "swept"]
+    ask_again = ask(store, spec, 2)
+    assert in_optuna(url).trials[2].params == ask_again
+
+
+def test_a_search_that_is_given_up_keeps_what_was_recorded(store: StudyStore, spec: Spec, url: str) -> None:
+    ask(store, spec)
+    with pytest.raises(SearchFailedError, match="enough"), store.together():  # noqa: PT012 - what comes before is kept
+        store.finish(0, TrialState.FAILED, value=None, best_epoch=0, reason="crashed")
+        raise SearchFailedError("enough")
+    assert in_optuna(url).trials[0].state is optuna.trial.TrialState.FAIL
 
 
 def test_a_trial_that_another_tool_began_is_adopted(

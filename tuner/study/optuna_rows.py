@@ -1,8 +1,8 @@
 """Optuna's own tables of trials, read and written as Optuna 5 does, without its ORM.
 
-One transaction holds a trial's start or its end whole, ours and Optuna's rows together; and a study of 5000 trials is
-read in bulk, in half a second where Optuna takes seven. What is written here is what `optuna.load_study` expects: the
-tests compare.
+One transaction holds a trial's start or its end whole, ours and Optuna's rows together; and a study of 5000 trials of
+20 epochs is read in bulk, in 0.5 s where Optuna takes 8.5 (AMD EPYC, Python 3.11, n 1). What is written here is what
+`optuna.load_study` expects: the tests compare.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The writing side of a study: one instance, in the driver, is the only thing that changes the database.
 
-Every step is one transaction, so that a death leaves it whole or not begun:
+Every step is one transaction, so that a death leaves it whole or not begun; several steps may share one (`together`):
 
     ask      Optuna's trial with its params, and our row
     attempt  our row
@@ -17,8 +17,8 @@ import socket
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -36,6 +36,7 @@ from tuner.study.optuna_rows import end_trial, fail_waiting, insert_trial, read_
 from tuner.study.own_rows import EpochRows, rows_of, set_trial
 from tuner.study.records import AskedTrial, StoredTrial
 from tuner.study.storage import open_optuna, storage_errors
+from tuner.study.transactions import Transactions
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 
 UID_ATTR = "tuner:uid"
@@ -98,6 +99,8 @@ class StudyStore:
         self._use("")
         self._session = 0
         self._trial_ids: dict[int, int] = {}
+        self._transactions = Transactions(self._engine, url)
+        self._transaction = self._transactions.begin
         self._session_started = self._touched = time.monotonic()
 
     def _use(self, uid: str) -> None:
@@ -113,10 +116,9 @@ class StudyStore:
         self._storage.scoped_session.remove()
         self._engine.dispose()
 
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with storage_errors(self._url), self._engine.begin() as connection:
-            yield connection
+    def together(self) -> AbstractContextManager[None]:
+        """Make what is recorded inside one transaction; see Transactions."""
+        return self._transactions.together()
 
     # ------------------------------------------------------------------------------------------------- start and resume
 
@@ -299,7 +301,7 @@ class StudyStore:
                 )
             self._add_trial(connection, asked.number, config, seed)
         self._trial_ids[asked.number] = trial_id
-        fault_point("after_ask")
+        self._transactions.once_durable(lambda: fault_point("after_ask"))
 
     def adopt(self, trial: int, *, config: str, seed: int) -> None:
         """Make our row of a trial that another tool began in this study, unless it is there already."""
@@ -370,12 +372,13 @@ class StudyStore:
             if not end_trial(connection, self._trial_ids[trial], state, value, attrs):
                 raise OwnedError(f"study {self._name!r}: somebody else ended trial {trial} while this driver ran")
             fault_point("before_tell")
-        fault_point("told")
+        self._transactions.once_durable(lambda: fault_point("told"))
 
-    def keep_checkpoints(self, kept: Mapping[int, Sequence[int]]) -> None:
-        """Forget every checkpoint of these trials but those of the epochs given for each."""
+    def keep_checkpoints(self, kept: Mapping[int, Sequence[int]], then: Callable[[], None] = lambda: None) -> None:
+        """Forget every checkpoint of these trials but those of the epochs given for each, then call `then`."""
         with self._transaction() as connection:
             self._epoch_rows.forget(connection, kept)
+        self._transactions.once_durable(then)
 
     def end_session(self) -> None:
         with self._transaction() as connection:

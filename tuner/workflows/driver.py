@@ -126,7 +126,8 @@ class Driver:
             self._take_up(trial)
         try:
             while True:
-                self._fill()
+                with self._store.together():  # a commit for all that begins now, not two for each
+                    self._fill()
                 if not self._runs:
                     break
                 self._handle(self._executor.wait(self._time_left(), self._interrupts.descriptor))
@@ -312,11 +313,12 @@ class Driver:
             self._store.record_epochs(ends, self._metric)
             for end in ends:
                 self._answer(end)
-        for event in events:
-            if isinstance(event, TrialEnd) and self._is_current(event):
-                self._end(event.trial, event.outcome, event.message, event.cause)
-            elif isinstance(event, WorkerLost) and self._is_current(event):
-                self._end(event.trial, Outcome.KILLED, event.message, event.message)
+        with self._store.together():
+            for event in events:
+                if isinstance(event, TrialEnd) and self._is_current(event):
+                    self._end(event.trial, event.outcome, event.message, event.cause)
+                elif isinstance(event, WorkerLost) and self._is_current(event):
+                    self._end(event.trial, Outcome.KILLED, event.message, event.message)
 
     def _is_current(self, event: Event) -> bool:
         """One accepted result a trial and attempt: what an attempt says that is not the latest does not count."""

@@ -53,7 +53,9 @@ class Retention:
 
     def _keep(self, kept: Mapping[int, tuple[int, ...]]) -> None:
         """Keep the weights of these epochs of each trial, and no others of them."""
-        self._store.keep_checkpoints(kept)
         # The rows first: a file that no row names is garbage, a row without its file would be a lie.
+        self._store.keep_checkpoints(kept, lambda: self._sweep(kept))
+
+    def _sweep(self, kept: Mapping[int, tuple[int, ...]]) -> None:
         for trial, epochs in kept.items():
             retain(self._folder_of(trial), epochs)
