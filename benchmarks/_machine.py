@@ -79,12 +79,12 @@ def header() -> str:
 
 
 def _shown_arguments() -> list[str]:
-    """The arguments without `--out FILE`, which changes no number."""
+    """The arguments without `--out FILE`, which changes no number, and without the folders of this machine."""
     arguments = sys.argv[1:]
     if "--out" in arguments:
         place = arguments.index("--out")
-        return arguments[:place] + arguments[place + 2 :]
-    return [argument for argument in arguments if not argument.startswith("--out=")]
+        arguments = arguments[:place] + arguments[place + 2 :]
+    return [Path(argument).name if argument.startswith("/") else argument for argument in arguments]
 
 
 def out_option(parser: argparse.ArgumentParser) -> None:

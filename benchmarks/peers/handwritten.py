@@ -38,6 +38,13 @@ def make_model(trial: optuna.Trial) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(n_in, 10))
 
 
+def make_optimizer(trial: optuna.Trial, model: nn.Module) -> torch.optim.Optimizer:
+    name = trial.suggest_categorical("optimizer", ["Adam", "RMSprop", "SGD"])
+    lr = trial.suggest_float("lr", 1e-5, 1e-1, log=True)
+    optimizer: torch.optim.Optimizer = getattr(torch.optim, name)(model.parameters(), lr=lr)
+    return optimizer
+
+
 def make_loader(root: Path, *, train: bool) -> DataLoader[tuple[torch.Tensor, torch.Tensor]]:
     dataset = datasets.FashionMNIST(str(root), train=train, transform=transforms.ToTensor())
     return DataLoader(dataset, batch_size=BATCH_SIZE, shuffle=train)
@@ -70,9 +77,7 @@ def accuracy(model: nn.Module, loader: DataLoader[tuple[torch.Tensor, torch.Tens
 
 def run(trial: optuna.Trial, root: Path) -> float:
     model = make_model(trial)
-    name = trial.suggest_categorical("optimizer", ["Adam", "RMSprop", "SGD"])
-    lr = trial.suggest_float("lr", 1e-5, 1e-1, log=True)
-    optimizer = getattr(torch.optim, name)(model.parameters(), lr=lr)
+    optimizer = make_optimizer(trial, model)
     train_loader = make_loader(root, train=True)
     valid_loader = make_loader(root, train=False)
     value = 0.0
