@@ -51,7 +51,7 @@ STYLE = {
 SIDES = {
     "tuner": ("tuner", OURS),
     "script": ("script by hand\n(Optuna, DataLoader)", BY_HAND),
-    "ray": ("Ray Tune, ASHA\n(2 workers)", PEER),
+    "ray": ("Ray Tune {ray_version}\n(ASHA, 2 workers)", PEER),
 }
 
 
@@ -133,7 +133,8 @@ def plot_search(result: Result) -> Figure | None:
         wall_s, trials = statistics.median(row["wall_s"] for row in rows), rows[0]["trials"]
         axes.barh(place, wall_s / trials, color=SIDES[side][1], height=0.62)
         axes.text(wall_s / trials, place, f"  {wall_s:.0f} s for {trials} trials", va="center")
-    axes.set_yticks(range(len(sides)), [SIDES[side][0] for side in reversed(sides)])
+    ray_version = result.summary.get("ray_version") or ""
+    axes.set_yticks(range(len(sides)), [SIDES[side][0].format(ray_version=ray_version) for side in reversed(sides)])
     axes.set_xlabel("seconds per trial (wall time of the whole process / trials); less is better")
     axes.set_xlim(right=axes.get_xlim()[1] * 1.28)
     axes.grid(visible=False, axis="y")

@@ -87,14 +87,15 @@ def main() -> None:
         if root is None:
             print(ABSENT)
             return
-        print(f"{header()}\n{_peers(options)}\n{DIFFERENCES}\n")
+        ray_version = _ray_version(options.ray_python)
+        print(f"{header()}\n{_peers(options, ray_version)}\n{DIFFERENCES}\n")
         print("side    trials  complete  pruned  wall s   CPU s  best value", flush=True)
         runs = [_shown(run) for run in _runs(options, root, Path(folder))]
         again = retrained(runs, images(root), n_seeds=options.retrain_seeds)
     summary = summarize(runs, again)
     print(f"\n{_summary_text(summary)}")
     rows = [{**asdict(run), "retrained": values} for run, values in zip(runs, again, strict=True)]
-    save(options.out, rows=rows, summary=summary)
+    save(options.out, rows=rows, summary={**summary, "ray_version": ray_version})
 
 
 def _options() -> argparse.Namespace:
@@ -113,11 +114,14 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _peers(options: argparse.Namespace) -> str:
+def _ray_version(python: str | None) -> str | None:
+    return _output([python, "-c", "import ray; print(ray.__version__)"], PEERS).strip() if python else None
+
+
+def _peers(options: argparse.Namespace, ray_version: str | None) -> str:
     lines = [f"n         {options.pairs} of each side, alternating; {options.retrain_seeds} seeds of the best one"]
-    if options.ray_python:
-        version = _output([options.ray_python, "-c", "import ray; print(ray.__version__)"], PEERS)
-        lines.append(f"Ray       {version.strip()}, {options.ray_trials} trials, once")
+    if ray_version:
+        lines.append(f"Ray       {ray_version}, {options.ray_trials} trials, once")
     return "\n".join(lines)
 
 

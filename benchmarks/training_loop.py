@@ -142,9 +142,9 @@ def _measure(
     n_epochs = max(1, round(options.seconds / step_s / n_steps))
     tuner = TunerLoop(case, runner, root, folder, n_steps)
     per_sample = PerSampleLoop(case, root)
-    n_sampled = max(2, round(options.seconds * 6000 / case.batch_size))  # about 6000 samples a second
-    products = None if case.width is None else Products(case)
     per_sample.run(2)
+    n_sampled = max(2, round(options.seconds / (_seconds(partial(per_sample.run, 4)) / 4)))
+    products = None if case.width is None else Products(case)
     rounds = []
     for _ in range(options.rounds):
         tuner_rate, other = tuner.rate(n_epochs)
