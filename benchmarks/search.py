@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ differences
     the last epoch on both sides
   - both use Optuna's TPESampler and MedianPruner with their defaults; tuner builds the sampler afresh each trial and,
     since the space has conditions, with group=True; it asks while other workers' trials are running
-  - Ray: params at random (its default), ASHA (grace period 1, reduction factor 3) in place of the median rule"""
+  - Ray: params at random (its default), ASHA (grace period 1, reduction factor 3) instead of the median rule;
+    each trial is a process of its own (its default); its CPU time is not known, since it does not wait for them"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,8 @@ class Run:
     complete: int
     pruned: int
     wall_s: float
-    cpu_s: float
+    cpu_s: float | None
+    """None for Ray: its raylet leaves the CPU time of its workers uncounted (it does not wait for them)."""
     value: float
     """Validation accuracy of the best trial, as the side reports it."""
     best: Config
@@ -155,7 +157,7 @@ def run_script(trials: int, seed: int, root: Path, folder: Path) -> Run:
 def run_ray(python: str, trials: int, root: Path, folder: Path) -> Run:
     out = folder / "found.json"
     command = [python, str(PEERS / "ray_tune.py"), "--root", str(root), "--out", str(out), "--trials", str(trials)]
-    return _found(RAY, 0, timed(command, cwd=folder), out)
+    return replace(_found(RAY, 0, timed(command, cwd=folder), out), cpu_s=None)
 
 
 def _found(side: str, seed: int, time: Timed, out: Path) -> Run:
@@ -257,7 +259,7 @@ def summarize(runs: Sequence[Run], again: Sequence[Sequence[float]]) -> dict[str
     pairs = [(_of(runs, SCRIPT, run.seed), run) for run in runs if run.side == TUNER and _of(runs, SCRIPT, run.seed)]
     if pairs:
         found["wall_ratio"] = statistics.median(script.wall_s / tuner.wall_s for script, tuner in pairs)
-        found["cpu_ratio"] = statistics.median(script.cpu_s / tuner.cpu_s for script, tuner in pairs)
+        found["cpu_ratio"] = statistics.median((script.cpu_s or 0.0) / (tuner.cpu_s or 1.0) for script, tuner in pairs)
         found["retrained_difference"] = found["tuner_retrained_mean"] - found["script_retrained_mean"]
     ray, tuner = _of(runs, RAY, 0), _of(runs, TUNER, 0)
     if ray and tuner and ray.trials == tuner.trials:
@@ -271,7 +273,8 @@ def _of(runs: Sequence[Run], side: str, seed: int) -> Run | None:
 
 def _shown(run: Run) -> Run:
     counts = f"{run.side:<6}  {run.trials:>6}  {run.complete:>8}  {run.pruned:>6}"
-    print(f"{counts}  {run.wall_s:>6.1f}  {run.cpu_s:>6.1f}  {run.value:>10.4f}", flush=True)
+    cpu_s = "" if run.cpu_s is None else f"{run.cpu_s:.1f}"
+    print(f"{counts}  {run.wall_s:>6.1f}  {cpu_s:>6}  {run.value:>10.4f}", flush=True)
     return run
 
 
