@@ -1,9 +1,10 @@
 """Samples per second of one trial in tuner's loop, against two loops by hand and against matrix products alone.
 
-    python benchmarks/training_loop.py [--rounds 5] [--seconds 0.5] [--quick]
+    python benchmarks/training_loop.py [--rounds 10] [--seconds 0.2] [--quick]
 
 One thread, float32, Adam, Fashion-MNIST; networks 784-h-h-10, and a small convolutional one. In each case these take
-turns, round by round, and a ratio is the median of those of the rounds:
+turns, round by round, and a ratio is the median of those of the rounds (many short ones: what disturbs the machine then
+disturbs all of a round, or one round of many). Two minutes:
 
   tuner       execution.runner.Runner, as a worker drives it. Validation (10 rows) and checkpoint of an epoch are
               measured by an epoch of a single batch, and subtracted; `other` is their share of the epoch.
@@ -121,8 +122,8 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of a case (default: 5)")
-    parser.add_argument("--seconds", type=float, default=0.5, help="of each loop in a round (default: 0.5)")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds of a case (default: 10)")
+    parser.add_argument("--seconds", type=float, default=0.2, help="of each loop in a round (default: 0.2)")
     parser.add_argument("--quick", action="store_true", help="one round of 0.1 s: does it run")
     out_option(parser)
     options = parser.parse_args()
