@@ -15,7 +15,7 @@ help:
 	@echo "make search   install, run a search on scikit-learn's digits, export the best trial"
 	@echo "make test     run all tests                     (ARGS='-m \"not slow\"' for the quick ones)"
 	@echo "make check    formatting, lint, types, layers   (make format repairs the first)"
-	@echo "make bench    run the benchmarks"
+	@echo "make bench    run the benchmarks, draw the plots  (ARGS='search' for one, ARGS='search -- --pairs 3')"
 	@echo "make gpu      run the GPU tests and the GPU benchmark; falls back to the CPU"
 	@echo "make clean    remove .venv and the caches; keeps studies.db, runs and exports"
 
@@ -37,9 +37,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff check --fix .
 
 bench: $(VENV)/.installed-dev
-	@for file in $(sort $(wildcard benchmarks/[!_]*.py)); do \
-		echo "== $$file"; $(BIN)/python "$$file" $(ARGS) || exit 1; \
-	done
+	$(BIN)/python benchmarks/_all.py $(ARGS)
 
 # benchmarks/gpu.py takes --device and prints one table. pytest's exit status 5 means that no test has the mark.
 gpu: $(VENV)/.installed-dev
