@@ -25,6 +25,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import optuna
 from _machine import header
 from _studies import SleepingExecutor, accuracy, advisor_of, fill, random_advisor, spec_of, url_in
 
@@ -93,10 +94,11 @@ def _events(options: argparse.Namespace) -> None:
 
 
 def _asks(options: argparse.Namespace) -> None:
-    n_asks = 2 * options.rounds
+    n_asks = 4 * options.rounds
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     print(f"\nask: mean ms of {n_asks} asks, the two in turns\ntrials  auto  auto, stored  Optuna's TPE  ratio")
     for size in SIZES:
-        history = _history(size)
+        history, config = _history(size), spec_of().base.model_dump_json()
         auto = advisor_of(spec_of(), history=history)
         tpe = advisor_of(spec_of(), schema.Search(sampler=schema.TpeSampler()), history)
         times: dict[str, list[float]] = {"auto": [], "stored": [], "tpe": []}
@@ -106,7 +108,7 @@ def _asks(options: argparse.Namespace) -> None:
                 start = time.perf_counter()
                 auto.suggest(trial)
                 asked = time.perf_counter()
-                store.record_ask(auto.record_of(trial), config=spec_of().base.model_dump_json(), seed=trial)
+                store.record_ask(auto.record_of(trial), config=config, seed=trial)
                 times["stored"].append(time.perf_counter() - start)
                 times["auto"].append(asked - start)
                 start = time.perf_counter()
