@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tuner.config.spec import Spec, load
 from tuner.control.controller import TrialState
 from tuner.space.parameters import Choices, FloatRange, IntRange, Params
-from tuner.study.advisor import OptunaAdvisor, distribution_of
+from tuner.study.advisor import StudyAdvisor, distribution_of
 from tuner.study.grid import combinations, points
 
 SPACE = """
@@ -41,13 +41,13 @@ def read(tmp_path: Path) -> Callable[..., Spec]:
     return read
 
 
-def advisor_of(spec: Spec, history: Any = ()) -> OptunaAdvisor:
-    return OptunaAdvisor(
+def advisor_of(spec: Spec, history: Any = ()) -> StudyAdvisor:
+    return StudyAdvisor(
         name="s", space=spec.space, search=spec.search, maximize=False, seed=0, max_epochs=5, history=history
     )
 
 
-def suggested(advisor: OptunaAdvisor, first: int = 0) -> list[Params]:
+def suggested(advisor: StudyAdvisor, first: int = 0) -> list[Params]:
     """Everything that the grid has left."""
     found: list[Params] = []
     for trial in itertools.count(first):

@@ -13,7 +13,7 @@ from torch import nn
 from tuner.config.schema import Convnet
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError, Place
-from tuner.models.layers import ACTIVATIONS, named, per_layer
+from tuner.models.layers import ACTIVATIONS, Dropout2d, named, per_layer
 
 IMAGE_DIMENSIONS = 3
 TARGET_GROUPS = 8
@@ -73,7 +73,7 @@ def _block(config: Convnet, n_in: int, n_out: int, window: tuple[int, int], rate
             "norm": NORMS[config.norm](n_out),
             "activation": ACTIVATIONS[config.activation](),
             "pool": POOLS[config.pool](window) if window != (1, 1) else None,
-            "dropout": nn.Dropout2d(rate) if rate else None,
+            "dropout": Dropout2d(rate) if rate else None,
         }
     )
 

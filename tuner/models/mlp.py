@@ -14,7 +14,7 @@ from torch import nn
 
 from tuner.config.schema import Mlp
 from tuner.data.info import DataInfo
-from tuner.models.layers import ACTIVATIONS, named, per_layer
+from tuner.models.layers import ACTIVATIONS, Dropout, named, per_layer
 
 NORMS: dict[str, Callable[[int], nn.Module | None]] = {
     "none": lambda _: None,
@@ -39,6 +39,6 @@ def _layer(config: Mlp, n_in: int, n_out: int, rate: float) -> nn.Module:
             "linear": nn.Linear(n_in, n_out, bias=config.norm != "batch"),  # batch normalisation subtracts any bias
             "norm": NORMS[config.norm](n_out),
             "activation": ACTIVATIONS[config.activation](),
-            "dropout": nn.Dropout(rate) if rate else None,
+            "dropout": Dropout(rate) if rate else None,
         }
     )

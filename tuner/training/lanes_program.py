@@ -24,8 +24,8 @@ from tuner.training.tape import Instruction, Meta, Slot, Tape, TapeError
 
 SMALL = 2**14
 """Values of one lane up to which stacking what exists a lane at a time costs less than T calls."""
-RANDOM = "aten::bernoulli_.float"
-"""The one random operation that lanes repeat, each with its own generator: the mask of a dropout layer."""
+RANDOM = "aten::random_.from"
+"""The one random operation that lanes repeat, each with its own generator: the bits of a mask (models/layers.py)."""
 
 
 class MergeError(TapeError):
@@ -139,7 +139,7 @@ def numbers_that_differ(steps: Sequence[Instruction]) -> dict[int, list[float]]:
         values = [step.args[position] for step in steps]
         if all(other == value for other in values):
             continue
-        if not all(isinstance(other, float) for other in values):
+        if not all(isinstance(other, (int, float)) for other in values):
             raise MergeError(f"{first.name} has other arguments in another lane")
         found[position] = values
     return found
@@ -217,6 +217,20 @@ def _same_for_all(
         return True
 
     return rule
+
+
+def _made(writer: Writer, step: Instruction, numbers: dict[int, list[float]]) -> bool:
+    """A new tensor, of which each lane gets one."""
+    if numbers:
+        return False
+    args = ([writer.n_lanes, *step.args[0]], *step.args[1:])
+    writer.put(tensors_of(step)[0], writer.source.call(step, writer.stacked, args))
+    return True
+
+
+def _sliced(_writer: Writer, step: Instruction) -> Sequence[Any]:
+    x, dim, *rest = step.args
+    return (x, _later(dim), *rest)
 
 
 def _later(dim: int) -> int:
@@ -317,6 +331,7 @@ WITH_NUMBERS = {
     "aten::mul.Scalar": "mul",
     "aten::mul.Tensor": "mul",
     "aten::div.Tensor": "div",
+    "aten::lt.Scalar": "lt",
 }
 """Methods that take a tensor [T, 1, ...] where each lane has a number of its own."""
 
@@ -334,9 +349,14 @@ RULES: dict[str, Rule] = {
                 "div.Tensor",
                 "div_.Scalar",
                 "mul.Scalar",
+                "lt.Scalar",
+                "_to_copy",
+                "view.dtype",
             ),
         )
     },
+    "aten::empty.memory_format": _made,
+    "aten::slice.Tensor": _same_for_all(_sliced),
     "aten::view": _same_for_all(_shaped),
     "aten::_unsafe_view": _same_for_all(_shaped),
     "aten::expand": _same_for_all(_expanded),

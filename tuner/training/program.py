@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from tuner.training.tape import VIEWS, Instruction, Slot, Tape, last_uses
@@ -59,6 +60,12 @@ def single_program(tape: Tape, persistent: Sequence[Tensor]) -> Callable[..., Re
         if instruction.name in VIEWS and set(instruction.slots()) <= fixed:
             slot = _only_output(instruction)
             source.names[f"t{slot}"] = _view_now(instruction, source)
+            fixed.add(slot)
+            continue
+        if instruction.name == "aten::ones_like" and not tape.changes(_only_output(instruction)):
+            # Where backward begins: 5 us for a number that is the same at every step.
+            slot = _only_output(instruction)
+            source.names[_name(slot)] = torch.ones(tape.metas[slot].shape, dtype=tape.metas[slot].dtype)
             fixed.add(slot)
             continue
         call = source.call(instruction, _name)

@@ -185,9 +185,9 @@ def _with_lane_dropout(run: Run) -> nn.Module:
     if isinstance(run.job.config.model, PythonModel):
         return model
     for name, module in list(model.named_modules()):
-        if type(module) in (nn.Dropout, nn.Dropout2d):
+        if isinstance(module, (nn.Dropout, nn.Dropout2d)):
             parent = model.get_submodule(name.rpartition(".")[0])
-            own = LaneDropout(float(module.p), whole_channels=type(module) is nn.Dropout2d)
+            own = LaneDropout(float(module.p), whole_channels=isinstance(module, nn.Dropout2d))
             setattr(parent, name.rpartition(".")[2], own)
     return model.train()
 

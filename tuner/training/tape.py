@@ -87,6 +87,10 @@ class Tape:
     """Slots of what the step returns; None for what it returned as None."""
     metas: Mapping[int, Meta]
 
+    def changes(self, slot: int) -> bool:
+        """Whether a later step writes to this slot in place."""
+        return any(step.is_in_place and slot in step.slots() for step in self.instructions)
+
 
 class _Recorder(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes every operation below autograd; what it holds keeps the tensors alive, so that an id means one tensor."""
