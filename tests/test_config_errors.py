@@ -161,7 +161,7 @@ def test_an_option_of_another_kind_is_unknown_and_what_there_is_is_listed() -> N
         ("search: {timeout: 30x}", "2:19: search.timeout: expected a duration such as 90s, 30m or 1h30m, got '30x'"),
         ("search: {timeout: -3}", "2:19: search.timeout: expected a number above 0, or null, got -3"),
         ("search: {workers: many}", "2:19: search.workers: expected an integer from 1 to 1024, or auto, got 'many'"),
-        ("search: {lanes: 4}", "2:17: search.lanes: only 1 and auto are available in this version, got 4"),
+        ("search: {breadth: 0}", "2:19: search.breadth: expected a number above 0 and at most 1, got 0"),
         ("search: {sampler: tpee}", "2:19: search.sampler.kind: unknown sampler 'tpee'; did you mean 'tpe'?"),
         ("search: {sampler: [tpe]}", "2:19: search.sampler: expected a mapping, got ['tpe']"),
         (

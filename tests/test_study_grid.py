@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from tuner.config.spec import Spec, load
 from tuner.control.controller import TrialState
 from tuner.space.parameters import Choices, FloatRange, IntRange, Params
-from tuner.study.advisor import StudyAdvisor, distribution_of
+from tuner.study.advisor import StudyAdvisor
 from tuner.study.grid import combinations, points
+from tuner.study.records import StoredTrial, distribution_of
 
 SPACE = """
   optimizer.kind: [adamw, sgd]
@@ -84,12 +85,20 @@ def test_an_exhausted_grid_suggests_nothing_and_stays_exhausted(read: Callable[.
     assert advisor.suggest(2) is None
 
 
-def history_of(params: list[Params], spec: Spec) -> list[optuna.trial.FrozenTrial]:
-    study = optuna.create_study()
-    for one in params:
-        distributions = {name: distribution_of(spec.space[name].domain) for name in one}
-        study.add_trial(optuna.trial.create_trial(params=dict(one), distributions=distributions, value=1.0))
-    return study.trials
+def history_of(params: list[Params], spec: Spec) -> list[StoredTrial]:
+    return [
+        StoredTrial(
+            number=number,
+            state=TrialState.COMPLETE,
+            value=1.0,
+            params=one,
+            distributions={name: distribution_of(spec.space[name].domain) for name in one},
+            curve={1: 1.0},
+            best_epoch=1,
+            system_attrs={},
+        )
+        for number, one in enumerate(params)
+    ]
 
 
 def test_a_resumed_grid_suggests_the_rest(read: Callable[..., Spec]) -> None:

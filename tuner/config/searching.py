@@ -123,7 +123,6 @@ def read_search(root: Located, problems: Problems) -> Search | None:
     if timeout is not None:
         rest["timeout"] = timeout
     found = build("search", Search, replace(node, value=rest), problems)
-    _check_lanes(found, node, problems)
     if len(problems) > before or found is None:
         return None
     data: dict[str, Any] = {key: item.plain() for key, item in rest.items()}
@@ -146,12 +145,6 @@ def _read_timeout(node: Located | None, problems: Problems) -> Located | None:
     except ValueError as error:
         problems.add(node, "search.timeout", str(error))
         return replace(node, value=None)
-
-
-def _check_lanes(search: Section | None, node: Located, problems: Problems) -> None:
-    lanes = node.items.get("lanes")
-    if lanes and isinstance(search, Search) and search.lanes not in (1, "auto"):
-        problems.add(lanes, "search.lanes", f"only 1 and auto are available in this version, got {search.lanes}")
 
 
 def check_grid(root: Located, search: Search, space: Space, problems: Problems) -> None:

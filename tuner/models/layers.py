@@ -28,8 +28,8 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 class Dropout(nn.Dropout):
     """nn.Dropout whose masks on the CPU come from 16 random bits a value.
 
-    A mask of 128 by 64 takes 23 us instead of 82 (torch 2.15, one core of an AMD EPYC, best of 7 x 300). The share that is
-    kept is the nearest multiple of 2**-16, and the scale is that of this share.
+    A mask of 128 by 64 takes 23 us instead of 82 (torch 2.15, one core of an AMD EPYC, best of 7 x 300). The share that
+    is kept is the nearest multiple of 2**-16, and the scale is that of this share.
     """
 
     def forward(self, x: Tensor) -> Tensor:

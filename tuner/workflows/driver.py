@@ -311,8 +311,9 @@ class Driver:
         ends = [event for event in events if isinstance(event, EpochEnd) and self._is_current(event)]
         if ends:
             self._store.record_epochs(ends, self._metric)
+            pauses = self._interrupts.count > 0  # for all lanes of a program alike, whenever the interrupt came
             for end in ends:
-                self._answer(end)
+                self._answer(end, pauses=pauses)
         with self._store.together():
             for event in events:
                 if isinstance(event, TrialEnd) and self._is_current(event):
@@ -325,7 +326,7 @@ class Driver:
         run = self._runs.get(event.trial)
         return run is not None and run.attempt == event.attempt
 
-    def _answer(self, end: EpochEnd) -> None:
+    def _answer(self, end: EpochEnd, *, pauses: bool) -> None:
         run = self._runs[end.trial]
         if end.epoch > run.epoch:
             run.n_faults = 0
@@ -336,7 +337,7 @@ class Driver:
             run.checkpoints = sorted([*older, end.checkpoint], key=lambda item: -item.epoch)
         value = end.metrics[self._metric]
         decision = self._controller.report(end.trial, end.epoch, value)
-        if decision is Decision.CONTINUE and self._interrupts.count:
+        if decision is Decision.CONTINUE and pauses:
             decision = Decision.PAUSE
         self._executor.reply(end.trial, decision)
         self._reporter.show(
