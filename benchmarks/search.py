@@ -49,8 +49,8 @@ differences
     of the 60 000, which it does not train on
   - the value of a trial is that of its last epoch in the script, of its best epoch in tuner; re-trained values are of
     the last epoch on both sides
-  - the script uses Optuna's TPESampler and MedianPruner, tuner its own TPE (its default) and the same median rule; and,
-    since the space has conditions, with group=True; it asks while other workers' trials are running
+  - the script uses Optuna's TPESampler and MedianPruner, tuner its own TPE (its default) and the same median rule; it
+    asks while other workers' trials are running
   - Ray: params at random (its default), ASHA (grace period 1, reduction factor 3) instead of the median rule;
     each trial is a process of its own (its default); its CPU time is not known, since it does not wait for them"""
 

@@ -499,6 +499,14 @@ def test_what_lanes_share_is_what_fixes_the_program(*, change: dict[str, Any], s
     assert (lane_key(config_of(**change)) == lane_key(config_of())) is shares
 
 
+def test_lanes_on_a_gpu_share_the_rule_that_updates_them() -> None:
+    kinds = [{"kind": "sgd", "lr": 0.1}, {"kind": "sgd", "lr": 0.2, "momentum": 0.9}, {"kind": "adam"}]
+    assert len({lane_key(config_of(optimizer=kind), one_rule=True) for kind in kinds}) == 3
+    rates = [{"kind": "adam", "lr": lr, "betas": [beta, 0.99]} for lr, beta in ((0.1, 0.9), (0.2, 0.8))]
+    assert len({lane_key(config_of(optimizer=kind), one_rule=True) for kind in rates}) == 1
+    assert fixed_params({"optimizer.kind": "sgd", "optimizer.lr": 0.1}, one_rule=True) == {"optimizer.kind": "sgd"}
+
+
 def test_rates_may_differ_where_there_are_some() -> None:
     keys = {lane_key(config_of(model=mlp(dropout=[0.1, rate]))) for rate in (0.2, 0.3)}
     assert len(keys) == 1

@@ -10,31 +10,30 @@ import json
 from typing import Any
 
 from tuner.config.schema import LayeredModel, TrialConfig
-from tuner.space.parameters import Params, Space
+from tuner.space.parameters import Params
 
 FREE_SECTIONS = ("optimizer", "schedule")
-"""Each lane updates its own weights: any rule, any learning rate."""
+"""On the CPU each lane updates its own weights: any rule, any learning rate."""
+RULE = ("optimizer.kind", "optimizer.nesterov", "optimizer.amsgrad", "optimizer.centered")
+"""What lanes on a GPU share, where one rule updates all of them; besides, whether there is momentum."""
 FREE = ("train.epochs", "train.grad_clip", "train.early_stopping", "model.dropout", "loss.label_smoothing")
 
 
-def is_free(name: str) -> bool:
+def is_free(name: str, *, one_rule: bool = False) -> bool:
     """Whether a parameter of this dotted name may differ between the lanes of one program."""
+    if one_rule and name in RULE:
+        return False
     section = name.partition(".")[0]
     return section in FREE_SECTIONS or any(name == free or name.startswith(free + ".") for free in FREE)
 
 
-def fixed_params(params: Params) -> dict[str, Any]:
+def fixed_params(params: Params, *, one_rule: bool = False) -> dict[str, Any]:
     """The params that every lane of this trial's program shares."""
-    return {name: value for name, value in params.items() if not is_free(name)}
+    return {name: value for name, value in params.items() if not is_free(name, one_rule=one_rule)}
 
 
-def has_fixed(space: Space) -> bool:
-    """Whether a space varies anything that lanes have to share."""
-    return any(not is_free(parameter.name) for parameter in space.parameters)
-
-
-def lane_key(config: TrialConfig) -> str:
-    """Equal for trials that can be lanes of one program.
+def lane_key(config: TrialConfig, *, one_rule: bool = False) -> str:
+    """Equal for trials that can be lanes of one program; `one_rule` where one rule updates all of them.
 
     A rate of 0 counts as another shape than one above 0: the layer is not there.
     """
@@ -46,6 +45,10 @@ def lane_key(config: TrialConfig) -> str:
         shape["loss"]["label_smoothing"] = shape["loss"]["label_smoothing"] > 0
     if isinstance(config.model, LayeredModel):
         shape["model"]["dropout"] = _pattern(config.model.dropout)
+    if one_rule:
+        options = config.optimizer.model_dump()
+        flags = {name: value for name, value in options.items() if isinstance(value, bool)}
+        shape["optimizer"] = [options["kind"], flags, options.get("momentum", 0.0) > 0]
     return json.dumps(shape, sort_keys=True)
 
 

@@ -21,7 +21,7 @@ ROUND_S = 0.008
 LARGE_STEP_S = 0.0003
 """A step on the CPU that takes longer is arithmetic, which lanes do not save: they gained at most 1.2 times there."""
 FIXED_S = 0.004
-"""What every lane's epoch takes besides its steps: validation, checkpoint, a line in the log (small MLPs, 2-core EPYC)."""
+"""What a lane's epoch takes besides its steps: validation, checkpoint, a line in the log (small MLP, AMD EPYC)."""
 EPOCHS_A_GROUP = 2.0
 """Epochs that a group trains before a lane leaves or joins, and its program is made again."""
 

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from tuner.config.lanes import fixed_params, lane_key
 from tuner.config.schema import TrialConfig
 from tuner.config.spec import Spec
 from tuner.control.controller import Controller, Job, TrialState
@@ -71,10 +70,6 @@ class OpenRun:
     """Lanes of the program that it is part of, when that is full."""
     seconds: float = 0.0
     started_at: float = 0.0
-
-    @property
-    def key(self) -> str:
-        return lane_key(self.config)
 
 
 class Driver:
@@ -164,17 +159,19 @@ class Driver:
         """At most so many trials of the leader's shape: first those that wait, then new ones."""
         found: list[OpenRun] = []
         while len(found) < n_lanes and self._goes_on:
-            waiting = next((run for run in self._pending if run.key == leader.key and not run.n_faults), None)
+            key = self._lanes.key(leader.config)
+            same = (run for run in self._pending if self._lanes.key(run.config) == key and not run.n_faults)
+            waiting = next(same, None)
             if waiting is not None:
                 self._pending.remove(waiting)
                 found.append(waiting)
                 continue
             if not self._lanes.may_follow():
                 break
-            run = self._ask(fixed_params(leader.params))
+            run = self._ask(self._lanes.fixed(leader.params))
             if run is None and self._is_exhausted:
                 break
-            if run is not None and run.key != leader.key:  # a rate of 0, where the leader's is above
+            if run is not None and self._lanes.key(run.config) != key:  # a rate of 0, where the leader's is above
                 self._pending.append(run)
                 break
             found += [run] if run is not None else []

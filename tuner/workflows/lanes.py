@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tuner.config.lanes import fixed_params, is_free
+from tuner.config.lanes import fixed_params, is_free, lane_key
 from tuner.config.schema import GridSampler, LayeredModel, PythonModel, Search, TrialConfig
 from tuner.space.parameters import Choices, IntRange, Params, Space
 from tuner.workflows.placement import Remembered
@@ -52,7 +52,15 @@ class LanePlan:
     def add(self, params: Params) -> None:
         """Take a trial into account, of this session or of an earlier one."""
         self.n_trials += 1
-        self._shapes.add(frozenset(fixed_params(params).items()))
+        self._shapes.add(frozenset(self.fixed(params).items()))
+
+    def fixed(self, params: Params) -> dict[str, Any]:
+        """The params that the lanes of this trial's program share."""
+        return fixed_params(params, one_rule=not self.on_cpu)
+
+    def key(self, config: TrialConfig) -> str:
+        """Equal for trials that can be lanes of one program."""
+        return lane_key(config, one_rule=not self.on_cpu)
 
     def add_all(self, trials: Iterable[Params]) -> None:
         for params in trials:
@@ -62,7 +70,7 @@ class LanePlan:
         """Whether the next trial may be asked for with a shape that was tried before."""
         if isinstance(self.search.sampler, GridSampler):  # the grid has its own order
             return False
-        wanted = min(n_shapes(self.space), self.search.breadth * (self.n_trials + 1))
+        wanted = min(n_shapes(self.space, one_rule=not self.on_cpu), self.search.breadth * (self.n_trials + 1))
         return len(self._shapes) >= wanted
 
     def size(self, config: TrialConfig, n_left: float, n_workers: int) -> int:
@@ -97,9 +105,10 @@ def best_size(seconds: dict[int, float]) -> int:
     return size if size > 1 and seconds[1] / seconds[size] >= LEAST_GAIN else 1
 
 
-def n_shapes(space: Space) -> float:
+def n_shapes(space: Space, *, one_rule: bool = False) -> float:
     """How many shapes a space has at most; inf for real numbers."""
-    return math.prod(_n_values(parameter.domain) for parameter in space.parameters if not is_free(parameter.name))
+    fixed = [item.domain for item in space.parameters if not is_free(item.name, one_rule=one_rule)]
+    return math.prod(map(_n_values, fixed))
 
 
 def _n_values(domain: Any) -> float:
