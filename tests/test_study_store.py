@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -312,6 +313,34 @@ def test_the_first_record_of_how_an_attempt_ended_stands(store: StudyStore, spec
     (attempt,) = detail(url).attempts
     assert (attempt.outcome, attempt.seconds, attempt.message) == ("crashed", 1.5, "boom")
     assert (attempt.cause, attempt.threads, attempt.device) == ("ValueError at f", 2, "cpu")
+
+
+def test_the_history_is_what_optuna_reads(store: StudyStore, spec: Spec, url: str) -> None:
+    ends = {0: TrialState.COMPLETE, 1: TrialState.PRUNED, 2: TrialState.FAILED, 4: TrialState.PRUNED}
+    for trial in range(6):
+        ask(store, spec, trial)
+        record(store, [0.5, 0.7, 0.6][: 0 if trial == 4 else 3], trial)
+        if trial in ends:
+            value = 0.7 if ends[trial] is TrialState.COMPLETE else None
+            store.finish(trial, ends[trial], value=value, best_epoch=2 if value else 0, reason="why")
+    in_optuna(url).enqueue_trial({"optimizer.lr": 0.01})
+    found = store.history()
+    expected = in_optuna(url).trials
+    assert [trial.value for trial in found] == [trial.value for trial in expected] == [0.7, 0.6, *[None] * 5]
+    assert [trial.state.name for trial in found] == [
+        {"FAIL": "FAILED"}.get(trial.state.name, trial.state.name) for trial in expected
+    ]
+    assert [trial.number for trial in found] == [trial.number for trial in expected]
+    assert [trial.params for trial in found] == [trial.params for trial in expected]
+    assert [trial.distributions for trial in found] == [trial.distributions for trial in expected]
+    assert [trial.curve for trial in found] == [trial.intermediate_values for trial in expected]
+    assert [trial.best_epoch for trial in found] == [trial.user_attrs.get("best_epoch", 0) for trial in expected]
+    assert expected[6].user_attrs == {"reason": "enqueued"}
+    for trial in expected:
+        assert trial.datetime_start is not None
+        if trial.state.is_finished():
+            assert trial.datetime_complete is not None
+            assert abs((trial.datetime_complete - datetime.now()).total_seconds()) < 60  # noqa: DTZ005 - as Optuna has it
 
 
 # ------------------------------------------------------------------------------------------------------ resume and mend
