@@ -3,6 +3,8 @@
 The loop is driven in this process, without search or database, exactly as a worker drives it. A row's number is that of
 its median epoch, the first one left out; an epoch is training, validation (1000 rows) and the checkpoint, but only
 rows that were trained on are counted. On the CPU the epochs are cut short, so that all of it takes less than a minute.
+
+A second table compares lanes with a run alone, on the GPU for up to 256 of them: see lanes.py.
 """
 
 from __future__ import annotations
@@ -14,8 +16,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import lanes
 import torch
-from _machine import header, n_cores
+from _machine import header, n_cores, out_option, save
 
 from tuner.config.schema import ImageData
 from tuner.config.spec import Spec, load
@@ -91,12 +94,19 @@ def main() -> None:
         for number, case in enumerate(CASES):
             spec = _spec(case, data, Path(folder), device, options.epochs)
             _measure(case, spec, runner, number=number, device=device, threads=threads)
+    sizes = lanes.ON_GPU if device.type == "cuda" else lanes.ON_CPU[:4]
+    print(f"\nlanes     {sizes[-1]} at most; epochs/s of K lanes over those of a run alone")
+    rows, summary = lanes.table(sizes, 5, str(device))
+    if device.type == "cuda":
+        fashion = [row["speedup"] for row in rows if row["model"] in ("mlp width 128", "mlp width 32")]
+        save(options.out, rows=rows, summary={"speedup_mlp": max(fashion), "speedup_cnn": summary["speedup_cnn"]})
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:N or mps (default: auto)")
     parser.add_argument("--epochs", type=int, default=4, help="epochs of a row, the first uncounted (default: 4)")
+    out_option(parser)
     return parser.parse_args()
 
 

@@ -1,13 +1,14 @@
 """How many times more a worker trains when it trains K trials of one shape together ("lanes") instead of one by one.
 
-Real jobs are driven through a worker's runner, in this process: whole epochs, with validation and a checkpoint of every
-lane. The groups of all sizes and the run alone take turns, an epoch each, round after round; a figure is the median
-over the rounds of (K epochs alone) / (one epoch of K lanes). The last column is what `lanes: auto` decides from its
-own measurement of a few steps, and what that decision is worth in the same rounds: 1 where it decides for no lanes.
-`bare` is a loop written by hand (autograd, torch.optim's fused Adam, rows in one tensor; no validation, no checkpoint),
-in the same rounds as a share of the run alone: 0.6 means that the run alone trains 1 / 0.6 times as fast.
+Real jobs are driven through a worker's runner, in this process: whole epochs, with validation and a checkpoint of
+every lane. The groups of all sizes and the run alone take turns, an epoch each, round after round; a figure is the
+median over the rounds of (K epochs alone) / (one epoch of K lanes). The last column is what `lanes: auto` decides
+from its own measurement of a few steps, and what that decision is worth in the same rounds: 1 where it decides for no
+lanes. `bare` is a loop written by hand (autograd, torch.optim's fused Adam, rows in one tensor; no validation, no
+checkpoint), in the same rounds as a share of the run alone: 0.6 means that the run alone trains 1 / 0.6 times as
+fast.
 
-With --search, two searches of a space of small networks with the same wall time, with lanes and without, on several seeds:
+At last two searches of a space of small networks with the same wall time, with lanes and without, on several seeds:
 trials, epochs, and the best validation accuracy.
 """
 
@@ -264,7 +265,12 @@ def compare_searches(seeds: int, seconds: float) -> dict[str, float]:
     means = {lanes: statistics.mean(values) for lanes, values in best.items()}
     ratio = statistics.median(with_ / without for with_, without in zip(epochs["auto"], epochs["1"], strict=True))
     print(f"\nmean best {means['1']:.4f} without lanes, {means['auto']:.4f} with; {ratio:.2f} times the epochs")
-    return {"search_best_alone": means["1"], "search_best_lanes": means["auto"], "search_epochs_ratio": ratio}
+    return {
+        "search_best_alone": means["1"],
+        "search_best_lanes": means["auto"],
+        "search_difference": means["auto"] - means["1"],
+        "search_epochs_ratio": ratio,
+    }
 
 
 def _search(lanes: str, seed: int, seconds: float) -> list[dict[str, Any]]:
@@ -302,8 +308,8 @@ def main() -> None:
     print(f"{header()}\ndevice    {name}")
     rows, summary = table(ON_CPU if device.type == "cpu" else ON_GPU, options.rounds, str(device))
     print(
-        f"\nworst of auto {summary['auto_worst']:.2f}; best at width 32 {summary['speedup_width_32']:.2f} over a run alone, "
-        f"{summary['over_bare_width_32']:.2f} over the bare loop"
+        f"\nworst of auto {summary['auto_worst']:.2f}; best at width 32 {summary['speedup_width_32']:.2f} over a run "
+        f"alone, {summary['over_bare_width_32']:.2f} over the bare loop"
     )
     if options.seeds and device.type == "cpu":
         summary |= compare_searches(options.seeds, options.seconds)

@@ -28,10 +28,11 @@ MAX_BETTER = 25
 BANDWIDTH = 0.2
 """Of one trial, in units of a parameter's range.
 
-A compromise, picked after about 30 settings (0.1 to 0.5, two or more in turns, 24 to 64 candidates) were tried on tables
-of learning curves of 5 tasks and on two smooth functions: wider kernels did better on the tables, narrower ones on the
-functions. Mean regret after 50 full trainings with the median rule .169, Optuna 5's TPE .301 (24 seeds, up to 16 of them
-seen while picking); on a smooth function with conditions, after 100 trials, .296 +- .041 and .274 +- .039 (8 seeds).
+A compromise, picked after about 30 settings (0.1 to 0.5, two or more in turns, 24 to 64 candidates) were tried on
+tables of learning curves of 5 tasks and on two smooth functions: wider kernels did better on the tables, narrower
+ones on the functions. Mean regret after 50 full trainings with the median rule .169, Optuna 5's TPE .301 (24 seeds,
+up to 16 of them seen while picking); on a smooth function with conditions, after 100 trials, .296 +- .041 and .274 +-
+.039 (8 seeds).
 """
 MIN_BANDWIDTH = 0.01
 
