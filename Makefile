@@ -62,7 +62,7 @@ define install
 	"$$uv" --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --constraint constraints.txt uv || true; \
 	echo "Installing $(1) into $(VENV)"; \
 	{ "$$uv" --version >/dev/null 2>&1 \
-		&& "$$uv" pip install --python $(BIN)/python --constraint constraints.txt --editable '$(1)'; } \
+		&& "$$uv" pip install --compile-bytecode --python $(BIN)/python --constraint constraints.txt --editable '$(1)'; } \
 	|| $(BIN)/python -m pip install --constraint constraints.txt --editable '$(1)'
 endef
 

@@ -18,7 +18,7 @@ from tuner.data.prepare import Prepared
 from tuner.execution.failures import ended_by, is_out_of_memory, short
 from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
-from tuner.training.lanes import LaneGroup
+from tuner.training.lanes import LaneGroup, is_stacked
 from tuner.training.loop import AbortedError, outcome_of, over, resume, train_epoch_alone
 from tuner.training.run import Run
 from tuner.training.steps import TrainStep, build_step
@@ -124,7 +124,7 @@ class LaneCrew:
                 return [], [self._leave(ended_by(job, error))]
 
     def _train(self) -> list[EpochEnd]:
-        if len(self.active) == 1:
+        if len(self.active) == 1 and not is_stacked(self.active):
             run = self.active[0]
             if self._alone is None:
                 self._alone = (run, build_step(run))

@@ -273,7 +273,9 @@ class ProcessExecutor:
                 return
 
     def reply(self, trial: int, decision: Decision) -> None:
-        worker = next(worker for worker in self._workers if trial in worker.slot.jobs)
+        worker = next((worker for worker in self._workers if trial in worker.slot.jobs), None)
+        if worker is None:  # killed in the meantime, since it did not hear an abort
+            return
         decisions = worker.slot.reply(trial, decision)
         if decisions is not None:
             worker.send(decisions)

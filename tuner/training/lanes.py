@@ -24,7 +24,7 @@ from tuner.training.lanes_program import lanes_program
 from tuner.training.loop import AbortedError, end_epoch, epoch_seed, mean_loss, shuffle_seed
 from tuner.training.program import Results
 from tuner.training.run import Run, in_precision
-from tuner.training.stacked_lanes import StackedLanes, can_be_stacked
+from tuner.training.stacked_lanes import StackedLanes, can_be_stacked, is_graphable
 from tuner.training.steps import can_be_recorded, clip, persistent_of, tape_of
 from tuner.training.tape import TapeError
 
@@ -54,7 +54,7 @@ class LaneGroup:
         self._generators = [torch.Generator() for _ in runs]
         if kind is None and can_be_recorded(runs[0]):
             self.step: LanesStep = RecordedLanes(self.runs, self.persistent_T, self._generators)
-        elif kind is not None or (runs[0].device.type == "cuda" and can_be_stacked(runs)):
+        elif kind is not None or is_stacked(runs):
             self.step = StackedLanes(self.runs, self.persistent_T)
         else:
             self.step = VmappedLanes(self.runs, self.persistent_T)
@@ -98,6 +98,12 @@ class LaneGroup:
                 lane.append(loss)
             sizes.append(y_TB.shape[1])
         return losses, sizes
+
+
+def is_stacked(runs: Sequence[Run]) -> bool:
+    """Whether the device trains lanes stacked; one run alone too, when its step can be captured in a CUDA graph."""
+    on_gpu = runs[0].device.type == "cuda" and can_be_stacked(runs)
+    return on_gpu and (len(runs) > 1 or is_graphable(runs[0]))
 
 
 def stacked_batches(runs: Sequence[Run]) -> Iterator[tuple[Tensor, Tensor]]:

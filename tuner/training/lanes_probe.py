@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tuner.data.prepare import Prepared
 from tuner.training.job import TrainJob
-from tuner.training.lanes import LaneGroup, stacked_batches
+from tuner.training.lanes import LaneGroup, is_stacked, stacked_batches
 from tuner.training.loop import train_batches_of
 from tuner.training.run import Run
 from tuner.training.steps import build_step
@@ -24,6 +24,9 @@ FIXED_S = 0.004
 """What a lane's epoch takes besides its steps: validation, checkpoint, a line in the log (small MLP, AMD EPYC)."""
 EPOCHS_A_GROUP = 2.0
 """Epochs that a group trains before a lane leaves or joins, and its program is made again."""
+
+SHARE_OF_DEVICE = 0.8
+"""Of the free memory of a GPU, what lanes may take."""
 
 Step = Callable[[], object]
 
@@ -38,8 +41,8 @@ def lane_seconds(job: TrainJob, prepared: Prepared, sizes: Sequence[int]) -> dic
     seconds = {1: _seconds(alone)}
     if job.device == "cpu" and seconds[1] > LARGE_STEP_S:
         return seconds
-    groups = {size: _together(job, prepared, size) for size in sizes}
-    best = dict.fromkeys([1, *sizes], float("inf"))
+    groups = _groups(job, prepared, sizes)
+    best = dict.fromkeys([1, *groups], float("inf"))
     for _ in range(ROUNDS):  # alternating, so that a busy moment of the machine hits both
         best[1] = min(best[1], _seconds(alone))
         for size, (step, _) in groups.items():
@@ -51,8 +54,31 @@ def lane_seconds(job: TrainJob, prepared: Prepared, sizes: Sequence[int]) -> dic
     return best
 
 
+def _groups(job: TrainJob, prepared: Prepared, sizes: Sequence[int]) -> dict[int, tuple[Step, float]]:
+    """A step of a group of each size, and what making it took; sizes that do not fit into the device are left out."""
+    device = torch.device(job.device)
+    groups: dict[int, tuple[Step, float]] = {}
+    most = float("inf")
+    for size in sorted(sizes):
+        if size > most:
+            break
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        try:
+            groups[size] = _together(job, prepared, size)
+        except torch.OutOfMemoryError:
+            break
+        if device.type == "cuda":
+            free_bytes, _ = torch.cuda.mem_get_info(device)
+            lane_bytes = torch.cuda.max_memory_allocated(device) / size
+            most = SHARE_OF_DEVICE * free_bytes / lane_bytes
+    return groups
+
+
 def _alone(job: TrainJob, prepared: Prepared) -> tuple[Step, float]:
     run = Run.build(job, prepared)
+    if is_stacked([run]):
+        return _together(job, prepared, 1)
     run.model.train()
     step = build_step(run)
     batches = _endless(lambda: train_batches_of(run, 1))

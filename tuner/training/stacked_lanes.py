@@ -87,7 +87,7 @@ class StackedLanes:
             first.device.type, dtype=dtype, enabled=dtype is not None, cache_enabled=False
         )
         self._vmapped = vmap(grad_and_value(self._loss), randomness="different")
-        self._graphs: dict[int, _Graph] | None = {} if _is_graphable(first) else None
+        self._graphs: dict[int, _Graph] | None = {} if is_graphable(first) else None
         self._lrs: list[float] = []
 
     @property
@@ -174,7 +174,7 @@ class _Graph:
         return self.losses_T.clone()
 
 
-def _is_graphable(run: Run) -> bool:
+def is_graphable(run: Run) -> bool:
     """A user's model may do something else at each step; a recorded one does what it did."""
     return run.device.type == "cuda" and not isinstance(run.job.config.model, PythonModel)
 
