@@ -114,7 +114,7 @@ CLAIMS = (
         target=0.7,
     ),
     Claim(
-        text="Driver: epoch events per second, sustained",
+        text="Driver: epoch events per second, sustained, 64 workers that cost nothing",
         benchmark="driver",
         key="events_per_s",
         digits=0,
@@ -164,9 +164,17 @@ CLAIMS = (
         target=1,
     ),
     Claim(
-        text="Start: first epoch done after a bare script has imported torch",
+        text="Start: first epoch of mlp.yaml done after a bare script has imported torch",
         benchmark="startup",
         key="first_epoch_after_torch_s",
+        unit=" s",
+        relation="<=",
+        target=2,
+    ),
+    Claim(
+        text="Start: the same of fashion_mlp.yaml, whose epochs take longer",
+        benchmark="startup",
+        key="first_epoch_after_torch_fashion_s",
         unit=" s",
         relation="<=",
         target=2,

@@ -16,7 +16,18 @@ from tuner.config import schema
 from tuner.config.spec import Spec, find_file, load
 from tuner.control.controller import TrialState
 from tuner.data.info import DataInfo
-from tuner.execution.protocol import EvaluateRequest, Evaluation, Event, Machine, PrepareRequest
+from tuner.execution.protocol import (
+    EvaluateRequest,
+    Evaluation,
+    Event,
+    LanesMeasured,
+    LanesRequest,
+    Machine,
+    Measured,
+    MeasureRequest,
+    PrepareRequest,
+    Vacancy,
+)
 from tuner.space.parameters import Params
 from tuner.study.advisor import StudyAdvisor
 from tuner.study.records import StoredTrial
@@ -122,7 +133,20 @@ class SleepingExecutor:
     def n_free(self) -> int:
         return len(self._idle_since)
 
-    def submit(self, job: TrainJob) -> None:
+    def measure(self, request: MeasureRequest) -> Measured:  # noqa: ARG002
+        return Measured()
+
+    def measure_lanes(self, request: LanesRequest) -> LanesMeasured:  # noqa: ARG002
+        return LanesMeasured()
+
+    def vacancies(self) -> Sequence[Vacancy]:
+        return []
+
+    def refill(self, slot: int, jobs: Sequence[TrainJob]) -> None:  # noqa: ARG002
+        raise AssertionError("nobody waits for jobs")
+
+    def submit(self, jobs: Sequence[TrainJob]) -> None:
+        (job,) = jobs
         self.waited_s += time.perf_counter() - self._idle_since.pop(0)
         running = _Running(job=job, epoch=0, last_epoch=self.last_epoch_of(job), noise=self._random.random())
         self._running[job.trial] = running

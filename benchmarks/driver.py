@@ -24,9 +24,10 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import optuna
-from _machine import header
+from _machine import header, out_option, save
 from _studies import SleepingExecutor, accuracy, advisor_of, fill, random_advisor, spec_of, url_in
 
 from tuner.config import schema
@@ -39,13 +40,15 @@ from tuner.workflows.progress import SilentReporter
 from tuner.workflows.retention import Retention
 from tuner.workflows.session import Session
 
+Found = tuple[list[dict[str, Any]], dict[str, float]]
+"""Rows and summary of the JSON."""
 N_TRIALS = 5000
 SIZES = (100, 1000, 5000)
 
 
 def main() -> None:
     """Measure the four parts, or those that are named."""
-    parts: dict[str, Callable[[argparse.Namespace], None]] = {
+    parts: dict[str, Callable[[argparse.Namespace], Found]] = {
         "events": _events,
         "ask": _asks,
         "resume": _resume,
@@ -54,10 +57,16 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", help=f"of {', '.join(parts)} (look comes with resume); default: all")
     parser.add_argument("--seconds", type=int, default=8, help="length of a run of events (default: 8)")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of asks, resumes and looks (default: 5)")
+    out_option(parser)
     options = parser.parse_args()
     print(f"{header()}\ndisk      one commit of SQLite takes {1000 * _commit_s():.1f} ms (median of 50)")
+    rows: list[dict[str, Any]] = []
+    summary: dict[str, float] = {}
     for name in options.parts or parts:
-        parts[name](options)
+        found_rows, found = parts[name](options)
+        rows += found_rows
+        summary |= found
+    save(options.out, rows=rows, summary=summary)
 
 
 def _commit_s() -> float:
@@ -75,8 +84,9 @@ def _commit_s() -> float:
 # --------------------------------------------------------------------------------------------------------------- events
 
 
-def _events(options: argparse.Namespace) -> None:
+def _events(options: argparse.Namespace) -> Found:
     print(f"\nevents: one run of {options.seconds} s each\nworkers  events  trials  events/s  CPU ms/event")
+    rows: list[dict[str, Any]] = []
     for n_workers in (1, 8, 64):
         spec = spec_of(workers=n_workers, trials=1_000_000, timeout=float(options.seconds))
         executor = SleepingExecutor(epoch_s=0.0, last_epoch_of=lambda job: job.config.train.epochs)
@@ -88,12 +98,15 @@ def _events(options: argparse.Namespace) -> None:
         print(
             f"{n_workers:>7}  {executor.n_epochs:>6}  {executor.n_trials:>6}  {rate:>8.0f}  {cost:>12.2f}", flush=True
         )
+        rows.append({"workers": n_workers, "events_per_s": rate, "cpu_ms": cost})
+    return rows, {"events_per_s": rows[-1]["events_per_s"], "events_per_s_alone": rows[0]["events_per_s"]}
 
 
 # ------------------------------------------------------------------------------------------------------------------ ask
 
 
-def _asks(options: argparse.Namespace) -> None:
+def _asks(options: argparse.Namespace) -> Found:
+    rows: list[dict[str, Any]] = []
     n_asks = 4 * options.rounds
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     print(f"\nask: mean ms of {n_asks} asks, the two in turns\ntrials  auto  auto, stored  Optuna's TPE  ratio")
@@ -119,6 +132,12 @@ def _asks(options: argparse.Namespace) -> None:
             store.close()
         own, stored, optunas = (1000 * statistics.mean(times[name]) for name in ("auto", "stored", "tpe"))
         print(f"{size:>6}  {own:>4.1f}  {stored:>12.1f}  {optunas:>12.1f}  {optunas / own:>5.1f}", flush=True)
+        rows += [
+            {"trials": size, "sampler": "auto", "ask_ms": own},
+            {"trials": size, "sampler": "tpe", "ask_ms": optunas},
+        ]
+    own_ms = {row["trials"]: row["ask_ms"] for row in rows if row["sampler"] == "auto"}
+    return rows, {"ask_ms_1000": own_ms[1000], "ask_ms_5000": own_ms[5000]}
 
 
 def _history(size: int) -> list[StoredTrial]:
@@ -161,16 +180,19 @@ def _store_with(folder: str, size: int) -> StudyStore:
 # ------------------------------------------------------------------------------------------------------ resume and look
 
 
-def _resume(options: argparse.Namespace) -> None:
+def _resume(options: argparse.Namespace) -> Found:
     with tempfile.TemporaryDirectory() as folder:
         url = url_in(folder)
         fill(url, N_TRIALS, n_epochs=20, n_open=8)
         size = Path(folder, "studies.db").stat().st_size
         print(f"\nresume and look: {N_TRIALS} trials of 20 epochs, {size / 1e6:.0f} MB; median s of {options.rounds}")
-        print(f"resume         {_median(options.rounds, lambda: _reopen(url)):.2f}")
+        summary = {"resume_s_5000": _median(options.rounds, lambda: _reopen(url))}
+        print(f"resume         {summary['resume_s_5000']:.2f}")
         for command in ("status", "trials"):
             _look(command, url)
-            print(f"tuner {command}   {_median(options.rounds, lambda name=command: _look(name, url)):.2f}", flush=True)
+            seconds = summary[f"{command}_s_5000"] = _median(options.rounds, lambda name=command: _look(name, url))
+            print(f"tuner {command}   {seconds:.2f}", flush=True)
+    return [], summary
 
 
 def _reopen(url: str) -> None:

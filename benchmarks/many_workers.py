@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _machine import header
+from _machine import header, out_option, save
 from _studies import SleepingExecutor, spec_of, url_in
 
 from tuner.paths import StudyPaths
@@ -29,11 +29,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=64, help="simulated workers (default: 64)")
     parser.add_argument("--seconds", type=int, default=40, help="length of a run (default: 40)")
     parser.add_argument("--runs", type=int, default=2, help="runs (default: 2)")
+    out_option(parser)
     options = parser.parse_args()
     print(f"{header()}\nn         {options.runs} runs of {options.seconds} s, {options.workers} workers\n")
     print("epochs  epochs/s  trials  driver's CPU  waiting")
     shares = [_share(options.workers, options.seconds) for _ in range(options.runs)]
-    print(f"\nmedian share of the workers' time spent waiting for the driver: {100 * statistics.median(shares):.2f} %")
+    waiting = 100 * statistics.median(shares)
+    print(f"\nmedian share of the workers' time spent waiting for the driver: {waiting:.2f} %")
+    save(options.out, rows=[{"waiting_percent": 100 * share} for share in shares], summary={"waiting_percent": waiting})
 
 
 def _share(n_workers: int, seconds: int) -> float:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from _machine import header
+from _machine import header, out_option, save
 
 SPACE = "fashion_mlp.yaml"
 SETS = (
@@ -68,6 +68,9 @@ def main() -> None:
             totals.append(Memory.total([memory for _, memory in processes]))
             _print(n_workers, "all", totals[-1])
     print()
+    further = [more.pss - fewer.pss for fewer, more in pairwise(totals)]
+    rows = [{"workers": n, "rss_mb": total.pss} for n, total in enumerate(totals, start=1)]
+    save(options.out, rows=rows, summary={"further_worker_mb": max(further)} if further else {})
     for n_workers, (fewer, more) in enumerate(pairwise(totals), start=2):
         print(
             f"worker {n_workers} costs {more.pss - fewer.pss:.0f} MB (PSS of the tree), "
@@ -79,6 +82,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=3, help="most workers (default: 3)")
     parser.add_argument("--epochs", type=int, default=2, help="epochs of every worker before the look (default: 2)")
+    out_option(parser)
     return parser.parse_args()
 
 

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from _machine import header
+from _machine import header, out_option, save
 
 from tuner.config.schema import ImageData
 from tuner.data.sources import SOURCES
@@ -66,10 +66,13 @@ def main() -> None:
     print(f"{header()}\nsearch    {space}, {options.trials} trials of {EPOCHS[space]} epochs, {_pins(space)}")
     print(f"n         {options.pairs} pairs, alternating\n\nworkers  threads  epochs  seconds  epochs/s  ratio")
     ratios = []
+    rows: list[dict[str, float]] = []
     for _ in range(options.pairs):
         one = _shown(_run(space, options.trials, workers=1, pin=options.pin))
         two = _shown(_run(space, options.trials, workers=2), one)
         ratios.append(two.epochs_per_s / one.epochs_per_s)
+        rows += [{"workers": run.workers, "epochs_per_s": run.epochs_per_s} for run in (one, two)]
+    save(options.out, rows=rows, summary={"ratio": statistics.median(ratios)})
     print(f"\nmedian ratio {statistics.median(ratios):.2f} (2 workers over 1, {len(ratios)} pairs)")
 
 
@@ -79,6 +82,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=6, help="trials of a run, an even number (default: 6)")
     parser.add_argument("--space", choices=SEARCHES, help="default: fashion_mlp.yaml where the data is on disk")
     parser.add_argument("--pin", action="store_true", help="give the single worker one core and one thread")
+    out_option(parser)
     return parser.parse_args()
 
 

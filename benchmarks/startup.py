@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from _machine import header
+from _machine import header, out_option, save
 
 SPACES = ("mlp.yaml", "fashion_mlp.yaml")
 EVENTS = ("study", "trial", "epoch")
@@ -53,14 +53,25 @@ def main() -> None:
         for space in options.space or SPACES:
             starts += [_shown(start) for start in _cases(space, bare_s)]
     print("\nmedians")
+    excess: dict[str, float] = {}
     for case in dict.fromkeys(start.case for start in starts):
-        _print(case, [start for start in starts if start.case == case])
+        of_case = [start for start in starts if start.case == case]
+        _print(case, of_case)
+        excess[case] = statistics.median(start.excess_s for start in of_case)
+    rows = [{"case": case, "excess_s": seconds} for case, seconds in excess.items()]
+    summary = {
+        key: max(seconds for case, seconds in excess.items() if case.startswith(space))
+        for key, space in (("first_epoch_after_torch_s", SPACES[0]), ("first_epoch_after_torch_fashion_s", SPACES[1]))
+        if any(case.startswith(space) for case in excess)
+    }
+    save(options.out, rows=rows, summary=summary)
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5, help="rounds (default: 5)")
     parser.add_argument("--space", choices=SPACES, action="append", help="default: both")
+    out_option(parser)
     return parser.parse_args()
 
 

@@ -33,7 +33,7 @@ class Dropout(nn.Dropout):
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0.0 or x.device.type != "cpu":
+        if not self.training or self.p == 0.0 or not _is_plain(x):
             return super().forward(x)
         return x * mask(tuple(x.shape), self.p, x.dtype)
 
@@ -42,9 +42,14 @@ class Dropout2d(nn.Dropout2d):
     """The same for whole channels of [B, C, H, W]."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or self.p == 0.0 or x.device.type != "cpu":
+        if not self.training or self.p == 0.0 or not _is_plain(x):
             return super().forward(x)
         return x * mask((*x.shape[:2], 1, 1), self.p, x.dtype)
+
+
+def _is_plain(x: Tensor) -> bool:
+    """On the CPU and outside of torch.func, whose vmap draws random numbers in its own way."""
+    return x.device.type == "cpu" and torch._C._functorch.peek_interpreter_stack() is None  # noqa: SLF001 - no public way
 
 
 def mask(shape: tuple[int, ...], rate: float, dtype: torch.dtype) -> Tensor:
