@@ -18,7 +18,7 @@ from tuner.training.steps import build_step
 
 ROUNDS = 2
 ROUND_S = 0.008
-LARGE_STEP_S = 0.0003
+LARGE_STEP_S = 0.00035
 """A step on the CPU that takes longer is arithmetic, which lanes do not save: they gained at most 1.2 times there."""
 FIXED_S = 0.004
 """What a lane's epoch takes besides its steps: validation, checkpoint, a line in the log (small MLP, AMD EPYC)."""
