@@ -27,8 +27,11 @@ Trials that are asked for together know less of each other, and are pruned later
 time (100 trials of benchmarks/peers/search.yaml: 10 s without lanes, 18 s with lanes of 4 that gained 1.2 times).
 """
 MEASURED_ON_CPU = (4,)
-"""Numbers of lanes that are tried. 8 trained 1.2 times as much as 4, and pruned so much later that a search of equal wall
-time ended 410 to 683 trials instead of 552 to 694 without lanes (benchmarks/lanes.py, 3 seeds, 2 workers)."""
+"""Numbers of lanes that are tried.
+
+8 trained 1.2 times as much as 4, and pruned so much later that searches of equal wall time ended 410 to 683 trials and
+not 552 to 694 as without lanes (benchmarks/lanes.py, 3 seeds, 2 workers).
+"""
 MEASURED_ON_GPU = (8, 32, 128, 256)
 
 Measure = Callable[[TrialConfig, tuple[int, ...]], dict[int, float]]
