@@ -265,16 +265,27 @@ def test_the_last_trials_are_spread_over_the_workers() -> None:
 
 
 @given(st.lists(st.integers(4, 16), min_size=1, max_size=60), st.floats(0.05, 1.0))
-def test_a_share_of_the_trials_has_a_shape_of_its_own(widths: list[int], breadth: float) -> None:
+def test_the_sampler_chooses_the_shape_of_a_share_of_the_trials_freely(widths: list[int], breadth: float) -> None:
     Path("small.yaml").write_text(SPACE)
     planned = plan(f"search.breadth={breadth}")
-    shapes: set[int] = set()
-    for n_trials, width in enumerate(widths):
-        follows = planned.may_follow()
-        wanted = min(13, breadth * (n_trials + 1))
-        assert follows is (len(shapes) >= wanted)
-        shapes.add(width)
-        planned.add({"model.width": width, "optimizer.lr": 0.1})
+    n_free = n_trials = 0
+    for width in widths:
+        params = {"model.width": width, "optimizer.lr": 0.1}
+        planned.add(params)
+        n_free, n_trials = n_free + 1, n_trials + 1
+        while len({*widths[:n_free]}) < 13 and planned.may_follow(params):
+            planned.add(params)
+            n_trials += 1
+    assert n_free / n_trials >= breadth - 1e-9
+
+
+def test_a_shape_may_be_had_by_more_trials_when_every_shape_was_tried() -> None:
+    planned = plan("search.breadth=0.5")
+    for width in range(4, 17):
+        assert planned.may_follow({"model.width": 4}) is (width < 6)
+        planned.add({"model.width": 4 if width < 6 else width})
+    planned.add({"model.width": 5})
+    assert planned.may_follow({"model.width": 4})
 
 
 def test_a_space_that_varies_no_shape_has_one() -> None:

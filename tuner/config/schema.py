@@ -620,7 +620,7 @@ class Search(Section):
     lanes: Annotated[int, Field(ge=1, le=4096)] | Literal["auto"] = "auto"
     """Trials of one shape that one worker trains together; `auto` measures whether that is faster."""
     breadth: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
-    """Share of the trials whose shape the sampler chooses freely, where lanes train several trials of one shape."""
+    """Least share of the trials whose shape the sampler chooses freely, where lanes train several of one shape."""
 
 
 class Confirm(Section):

@@ -166,7 +166,7 @@ class Driver:
                 self._pending.remove(waiting)
                 found.append(waiting)
                 continue
-            if not self._lanes.may_follow():
+            if not self._lanes.may_follow(leader.params):
                 break
             run = self._ask(self._lanes.fixed(leader.params))
             if run is None and self._is_exhausted:

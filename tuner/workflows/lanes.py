@@ -2,8 +2,8 @@
 
 Lanes share what fixes the shape of their program (see tuner.config.lanes). The first trial of a group, its leader, is
 asked for freely; the others with the leader's shape, so the search would try fewer shapes. `search.breadth` bounds
-that: that share of the trials has a shape of its own, or every shape has been tried. The rule looks at the params of
-the trials alone, so that a resumed search does what an unbroken one does.
+that: a shape that is had by 1 / breadth trials gets no more unless the sampler chooses it freely, or every shape has
+been tried. The rule looks at the params of the trials alone, so that a resumed search does what an unbroken one does.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,14 +50,15 @@ class LanePlan:
     remembered: Remembered
     machine: str
     """What speeds depend on besides the shape: processor, cores, threads, versions."""
-    n_trials: int = 0
-    _shapes: set[frozenset[tuple[str, Any]]] = field(default_factory=set)
+    _shapes: Counter[frozenset[tuple[str, Any]]] = field(default_factory=Counter)
     _known: dict[str, int] = field(default_factory=dict)
 
     def add(self, params: Params) -> None:
         """Take a trial into account, of this session or of an earlier one."""
-        self.n_trials += 1
-        self._shapes.add(frozenset(self.fixed(params).items()))
+        self._shapes[self._shape(params)] += 1
+
+    def _shape(self, params: Params) -> frozenset[tuple[str, Any]]:
+        return frozenset(self.fixed(params).items())
 
     def fixed(self, params: Params) -> dict[str, Any]:
         """The params that the lanes of this trial's program share."""
@@ -70,12 +72,13 @@ class LanePlan:
         for params in trials:
             self.add(params)
 
-    def may_follow(self) -> bool:
-        """Whether the next trial may be asked for with a shape that was tried before."""
+    def may_follow(self, params: Params) -> bool:
+        """Whether another trial may be asked for with the shape of these params."""
         if isinstance(self.search.sampler, GridSampler):  # the grid has its own order
             return False
-        wanted = min(n_shapes(self.space, one_rule=not self.on_cpu), self.search.breadth * (self.n_trials + 1))
-        return len(self._shapes) >= wanted
+        if len(self._shapes) >= n_shapes(self.space, one_rule=not self.on_cpu):
+            return True
+        return self._shapes[self._shape(params)] + 1 <= 1 / self.search.breadth
 
     def size(self, config: TrialConfig, n_left: float, n_workers: int) -> int:
         """How many lanes a group with this leader may have; `n_left` trials are still to be asked for."""
