@@ -21,7 +21,7 @@ from tuner.config.schema import GridSampler, LayeredModel, PythonModel, Search, 
 from tuner.space.parameters import Choices, IntRange, Params, Space
 from tuner.workflows.placement import Remembered
 
-LEAST_GAIN = 1.4
+LEAST_GAIN = 1.25
 """`lanes: auto` takes lanes that are faster by this factor.
 
 Trials that are asked for together know less of each other, and are pruned later: a smaller gain in epochs was a loss in
