@@ -239,7 +239,7 @@ AUTO = "search.lanes=auto"
 
 @pytest.mark.parametrize(
     ("seconds", "size"),
-    (({1: 1.0, 4: 0.5, 8: 0.4}, 8), ({1: 1.0, 4: 0.4, 8: 0.5}, 4), ({1: 1.0, 4: 0.8}, 1), ({1: 1.0}, 1), ({}, 1)),
+    (({1: 1.0, 4: 0.5, 8: 0.4}, 8), ({1: 1.0, 4: 0.4, 8: 0.5}, 4), ({1: 1.0, 4: 0.85}, 1), ({1: 1.0}, 1), ({}, 1)),
 )
 def test_auto_takes_the_fastest_and_needs_a_clear_gain(*, seconds: dict[int, float], size: int) -> None:
     assert best_size(seconds) == size
