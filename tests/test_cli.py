@@ -236,19 +236,22 @@ def test_a_damaged_database_is_refused_and_left_alone(tmp_path: Path) -> None:
 def test_on_a_terminal_the_search_shows_a_bar_the_best_and_the_running_trials(columns: int, tmp_path: Path) -> None:
     terminal, theirs = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    command = [*TUNER, *SEARCH, "--set", "train.epochs=150", "--set", "search.pruner=none"]
+    # Drawn twice a second: each trial has to last longer than that on any machine.
+    long = ("train.epochs=300", "train.early_stopping=null", "search.pruner=none")
+    command = [*TUNER, *SEARCH, *(part for setting in long for part in ("--set", setting))]
     process = subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, env={**ENVIRONMENT, "TERM": "xterm-256color"}
     )
     os.close(theirs)
     shown = _read_terminal(terminal)
-    assert process.wait(timeout=60) == 0
+    result = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
     assert "loading torch and the data" in shown
     assert "/3 trials  best" in shown
     assert re.search(r"trial +epoch +val/accuracy +params", shown)
-    assert re.search(r"\d+ +\d+/150 +0\.\d+ +data\.batch_size=", shown)
+    assert re.search(r"\d+ +\d+/300 +0\.\d+ +data\.batch_size=", shown)
     assert shown.count("complete") == 3
-    assert b"best: trial" in process.communicate()[0]
+    assert b"best: trial" in result
 
 
 def _read_terminal(terminal: int) -> str:
