@@ -8,7 +8,7 @@ from torch import nn
 
 from tuner.config.schema import OPTIMIZER_KINDS, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
 from tuner.errors import ConfigError
-from tuner.optim.optimizers import FUSED_DEVICES, OPTIMIZERS, build_optimizer, set_lr
+from tuner.optim.optimizers import FUSED_DEVICES, OPTIMIZERS, build_optimizer
 
 CPU = torch.device("cpu")
 
@@ -99,12 +99,3 @@ def test_a_model_without_parameters_is_refused() -> None:
     assert str(caught.value) == (
         "model: the model has no parameters to train; give it a layer, or set requires_grad on its parameters"
     )
-
-
-def test_set_lr_changes_the_size_of_the_next_step() -> None:
-    weight = nn.Parameter(torch.tensor([1.0]))
-    optimizer = build_optimizer(Sgd(lr=0.1), [weight], CPU)
-    set_lr(optimizer, 0.25)
-    weight.sum().backward()
-    optimizer.step()
-    assert weight.item() == 0.75

@@ -48,9 +48,3 @@ def build_optimizer(
     if device.type in FUSED_DEVICES[config.kind] and all(parameter.is_floating_point() for parameter in trained):
         options["fused"] = True
     return OPTIMIZERS[config.kind](trained, **options)
-
-
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every group."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr
