@@ -21,9 +21,8 @@ from tuner.paths import sqlite_file, sync_folder, write_atomically
 from tuner.study import tables
 
 BUSY_TIMEOUT_S = 60.0
-SQLITE_MAGIC = b"SQLite format 3\x00"
-
-
+SMALLEST_PAGE_BYTES = 512
+"""No database is smaller; SQLite takes a few bytes of anything for an empty one."""
 QUICK_SIZE_BYTES = 16 * 2**20
 """Files up to this size are looked through as a whole even by commands that only read."""
 
@@ -37,15 +36,17 @@ def check_sqlite_file(path: Path, *, is_whole: bool = True) -> None:
     Raises StorageError that says what to do.
     """
     try:
-        if not path.exists() or path.stat().st_size == 0:
+        if not path.exists() or (size := path.stat().st_size) == 0:
             return
-        with path.open("rb") as file:
-            is_sqlite = file.read(16) == SQLITE_MAGIC
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
     except OSError as error:
         raise StorageError(f"{path}: cannot be read: {error.strerror}; name another database with --storage") from error
-    if not is_sqlite:
-        raise StorageError(f"{path}: not a SQLite database; move it away or name another with --storage")
+    if size < SMALLEST_PAGE_BYTES:
+        raise _not_a_database(path)
     try:
+        # Only SQLite opens the file: closing any other descriptor of it would drop the locks that this process has on
+        # it, those of a search in another thread too (sqlite.org/howtocorrupt.html, 2.2).
         _undo_unfinished(path)
         with closing(_connect(path, "ro")) as connection:
             names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
@@ -53,11 +54,17 @@ def check_sqlite_file(path: Path, *, is_whole: bool = True) -> None:
     except sqlite3.OperationalError as error:
         raise StorageError(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise _not_a_database(path) from error
         raise StorageError(f"{path}: {error}; restore a copy, or move it away and start anew") from error
     if damage != "ok":
         raise StorageError(f"{path}: damaged ({damage}); restore a copy, or rescue it with `sqlite3 {path} .recover`")
     if not {"studies", "trials", "alembic_version"} <= names:
         raise StorageError(f"{path}: belongs to another program (it has no Optuna tables); name another with --storage")
+
+
+def _not_a_database(path: Path) -> StorageError:
+    return StorageError(f"{path}: not a SQLite database; move it away or name another with --storage")
 
 
 def _damage(connection: sqlite3.Connection, path: Path, *, is_whole: bool) -> str:
