@@ -26,6 +26,7 @@ from tuner.training.tape import Meta, TapeError
 
 DIGITS = {"kind": "digits", "batch_size": 32, "split": {"val": 200, "test": 1000}}
 SOURCE = """
+import weakref
 import torch
 from torch import nn
 
@@ -36,8 +37,12 @@ def lanes_of(x):
     return inside.get_unwrapped(x).shape[0] if inside.is_batchedtensor(x) else 1
 
 class Net(nn.Module):
-    def __init__(self, input_shape, n_outputs, fail_at=0, refuses=False, memory=0):
+    alive = weakref.WeakSet()
+    def __init__(self, input_shape, n_outputs, fail_at=0, refuses=False, memory=0, places=0):
         super().__init__()
+        if places and len(Net.alive) >= places:
+            raise torch.OutOfMemoryError("out of memory")
+        Net.alive.add(self)
         self.fail_at, self.refuses, self.memory, self.calls = fail_at, refuses, memory, 0
         self.net = nn.Sequential(
             nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, n_outputs)
@@ -419,6 +424,18 @@ def test_a_group_that_runs_out_of_memory_goes_on_in_halves(lab: Lab) -> None:
     assert [end.outcome for _, end in results.values()] == [Outcome.COMPLETED] * 4
     assert "4 lanes do not work" in (jobs[3].folder / "log.txt").read_text()
     assert results[0][0][0].picked["lanes"] == "2"
+
+
+def test_a_job_that_has_no_memory_beside_the_others_begins_when_one_of_them_has_ended(lab: Lab) -> None:
+    configs = [config_of(model=net(places=2), train={"epochs": epochs}) for epochs in (2, 4, 2)]
+    jobs = lab.jobs("together", configs)
+    results = lab.together(jobs)
+    assert [(len(epochs), end.outcome) for epochs, end in results.values()] == [
+        (2, Outcome.COMPLETED),
+        (4, Outcome.COMPLETED),
+        (2, Outcome.COMPLETED),
+    ]
+    assert "no memory beside 2 lanes (" in (jobs[2].folder / "log.txt").read_text()
 
 
 def test_a_job_that_cannot_begin_does_not_hold_the_others_up(lab: Lab) -> None:

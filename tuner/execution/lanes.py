@@ -7,6 +7,7 @@ on in halves. Nothing is lost by that: every job goes on from its newest checkpo
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -87,14 +88,36 @@ class LaneCrew:
     def _begin(self, job: TrainJob) -> TrialEnd | None:
         try:
             torch.set_num_threads(job.threads)
-            run = Run.build(job, self.prepared_of(job))
-            resume(run)
+            run = self._build(job)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the process edge: this trial's affair
+            if self.active and is_out_of_memory(error):
+                self._wait_for_room(job, error)
+                return None
             return ended_by(job, error)
         if run.is_over:
             return _end(job, over(run))
         self._regroup([*self.active, run])
         return None
+
+    def _build(self, job: TrainJob) -> Run:
+        try:
+            run = Run.build(job, self.prepared_of(job))
+            resume(run)
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+        else:
+            return run
+        _free()  # what lanes that ended leave behind may be enough
+        run = Run.build(job, self.prepared_of(job))
+        resume(run)
+        return run
+
+    def _wait_for_room(self, job: TrainJob, error: BaseException) -> None:
+        """The lanes that are there leave no memory for one more: it begins when one of them has ended."""
+        self.capacity = len(self.active)
+        self.waiting.insert(0, job.trial)
+        _log.warning("no memory beside %d lanes (%s); waiting for one of them to end", self.capacity, short(error))
 
     def _leave(self, end: TrialEnd) -> TrialEnd:
         del self.jobs[end.trial]
@@ -141,8 +164,7 @@ class LaneCrew:
         why = str(error) if isinstance(error, TapeError) else short(error)
         self.waiting = [*(run.job.trial for run in self.active), *self.waiting]
         self._regroup([])
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        _free()
         for trial in self.waiting:
             with self.logging_to(self.jobs[trial]):
                 _log.warning("%d lanes do not work (%s); going on with %d", n_lanes, why, self.capacity)
@@ -160,6 +182,13 @@ class LaneCrew:
             if outcome is not None:
                 ends.append(self._leave(_end(job, outcome)))
         return ends
+
+
+def _free() -> None:
+    """Let go of the memory of runs that are over: those that refer to themselves wait for the collector."""
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _end(job: TrainJob, outcome: Outcome) -> TrialEnd:
