@@ -6,8 +6,11 @@ whole of a trial, serve its training and its validation part, and still give the
 
 from __future__ import annotations
 
+import ctypes
 import math
 import multiprocessing
+import os
+import signal
 import sys
 import time
 import warnings
@@ -26,6 +29,9 @@ from tuner.errors import DataError
 
 Stored = tuple[Tensor, Tensor]
 """Inputs in stored form, and targets."""
+
+_PR_SET_PDEATHSIG = 1
+"""Of linux/prctl.h."""
 
 MAX_LOADERS = 8
 CHEAP_BATCH_S = 2e-3
@@ -93,6 +99,7 @@ class StreamLoader:
                 persistent_workers=True,
                 pin_memory=self._pin_memory,
                 multiprocessing_context=context,
+                worker_init_fn=_DieWith(os.getpid()),
                 # Without a generator of its own, every loader draws from the one that dropout uses.
                 generator=torch.Generator().manual_seed(0),
             )
@@ -125,6 +132,23 @@ class _Batches(Dataset[Any]):
 
 def _unchanged(batch: Any) -> Any:
     return batch
+
+
+class _DieWith:
+    """Has a loader's process killed as soon as its parent dies, also while it hangs in a user's code (Linux).
+
+    torch looks for the parent every 5 seconds, and only between two batches.
+    """
+
+    def __init__(self, parent: int) -> None:
+        self._parent = parent
+
+    def __call__(self, _loader: int) -> None:
+        if sys.platform != "linux":
+            return
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != self._parent:  # it died before that
+            os._exit(1)
 
 
 # ------------------------------------------------------------------------------------------------------------ how many
