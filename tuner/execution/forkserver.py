@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.util
 import os
 import signal
 import threading
@@ -16,6 +17,8 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 PRELOAD = "tuner.execution.preload"
+FOLDER_VARIABLE = "TUNER_SERVER_FOLDER"
+"""Names, to the server alone, the folder of its socket."""
 METHOD = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
 
 
@@ -31,8 +34,12 @@ def begin() -> None:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if METHOD == "forkserver":
         context().set_forkserver_preload([PRELOAD])
-        with _without_interrupts():
-            multiprocessing.forkserver.ensure_running()
+        os.environ[FOLDER_VARIABLE] = multiprocessing.util.get_temp_dir()
+        try:
+            with _without_interrupts():
+                multiprocessing.forkserver.ensure_running()
+        finally:
+            del os.environ[FOLDER_VARIABLE]
 
 
 def cancel() -> None:
