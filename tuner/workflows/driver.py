@@ -71,6 +71,14 @@ class OpenRun:
     seconds: float = 0.0
     started_at: float = 0.0
 
+    @property
+    def goes_alone(self) -> bool:
+        """What failed twice in company goes on alone, so that it does not stop others.
+
+        Once says little: the death of a worker is a fault of each of its lanes.
+        """
+        return self.n_faults > 1
+
 
 class Driver:
     """Runs one session of a study to its end."""
@@ -160,7 +168,7 @@ class Driver:
         found: list[OpenRun] = []
         while len(found) < n_lanes and self._goes_on:
             key = self._lanes.key(leader.config)
-            same = (run for run in self._pending if self._lanes.key(run.config) == key and not run.n_faults)
+            same = (run for run in self._pending if self._lanes.key(run.config) == key and not run.goes_alone)
             waiting = next(same, None)
             if waiting is not None:
                 self._pending.remove(waiting)
@@ -245,7 +253,7 @@ class Driver:
         """Give a free worker this trial, and others of its shape that are faster together with it."""
         leader.device = self._device()
         n_lanes = 1
-        if not leader.n_faults:  # what failed goes on alone, so that it does not stop others
+        if not leader.goes_alone:
             n_lanes = self._lanes.size(leader.config, self._controller.n_left, self._placement.workers)
         leader.n_lanes = n_lanes
         runs = [leader, *self._company(leader, n_lanes - 1)]
@@ -363,8 +371,6 @@ class Driver:
             self._pause(run)
             return
         self._conclude(run, outcome, message)
-        if outcome is Outcome.OOM:
-            self._executor.renew()
 
     def _conclude(self, run: OpenRun, outcome: Outcome, message: str) -> None:
         if outcome in PRUNED:
