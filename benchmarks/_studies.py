@@ -187,9 +187,6 @@ class SleepingExecutor:
         self._idle_since.append(time.perf_counter())
         self._ends.append(TrialEnd(trial=trial, attempt=running.job.attempt, outcome=outcome))
 
-    def renew(self) -> None:
-        """There is no process to replace."""
-
     def abort(self) -> None:
         self._ready.clear()
         for trial in list(self._running):

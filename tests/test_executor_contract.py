@@ -29,19 +29,29 @@ DEADLINE_S = 60.0
 
 MODEL = """
 import os
+import signal
 import threading
 import torch
 from torch import nn
 
 class Net(nn.Module):
-    def __init__(self, input_shape, n_outputs, say="", fifo="", fail=False):
+    def __init__(self, input_shape, n_outputs, say="", fifo="", fail=False, forks="", eats=False):
         super().__init__()
-        self.say, self.fifo, self.fail = say, fifo, fail
+        self.say, self.fifo, self.fail, self.forks, self.eats = say, fifo, fail, forks, eats
         self.head = nn.Linear(input_shape[0], n_outputs)
     def forward(self, x):
         if self.say and self.training:
             print(self.say)
             os.write(2, b"written by C code\\n")
+        if self.eats and self.training:
+            raise torch.OutOfMemoryError("out of memory")
+        if self.forks and self.training:
+            child = os.fork()
+            if not child:
+                while True:
+                    signal.pause()
+            with open(self.forks, "w") as file:
+                file.write(str(child))
         if self.fifo and self.training:
             open(self.fifo, "w").close()  # returns when the test has opened its end
             threading.Event().wait()
@@ -101,7 +111,7 @@ class Place:
             device="cpu",
         )
 
-    def hung_job(self, trial: int = 0) -> tuple[TrainJob, Callable[[], None]]:
+    def hung_job(self, trial: int = 0, **options: object) -> tuple[TrainJob, Callable[[], None]]:
         """A job that hangs in its first batch for ever, and what waits until it does."""
         fifo = self.folder / f"fifo-{trial}"
         os.mkfifo(fifo)
@@ -109,7 +119,7 @@ class Place:
         def wait_until_it_hangs() -> None:
             fifo.read_bytes()
 
-        return self.job(trial, config_of(model=python_model(fifo=str(fifo)))), wait_until_it_hangs
+        return self.job(trial, config_of(model=python_model(fifo=str(fifo), **options))), wait_until_it_hangs
 
 
 @pytest.fixture
@@ -309,13 +319,6 @@ def test_stored_weights_evaluate_to_exactly_the_value_of_their_epoch(executor: E
         executor.evaluate(EvaluateRequest(prepare=request, job=job, epoch=3, weights=weights))
 
 
-def test_renewing_an_idle_executor_leaves_it_usable(executor: Executor, place: Place) -> None:
-    executor.prepare(place.request())
-    executor.renew()
-    assert ended(run(executor, place.job()))[1] is Outcome.COMPLETED
-    assert "torch" in executor.machine().versions  # a fresh worker introduces itself once
-
-
 def test_both_executors_give_the_same_weights(workers: ProcessExecutor, place: Place) -> None:
     hashes = []
     executors: tuple[Executor, ...] = (InlineExecutor(), workers)
@@ -356,6 +359,34 @@ def test_a_worker_that_is_killed_in_an_epoch_is_reported_and_replaced(workers: P
     )
     assert workers.n_free() == 1
     assert ended(run(workers, place.job(5))) == ([1, 2, 3], Outcome.COMPLETED)
+
+
+def test_a_killed_worker_is_lost_although_a_process_that_it_forked_lives_on(
+    workers: ProcessExecutor, place: Place
+) -> None:
+    workers.prepare(place.request())
+    file = place.folder / "child"
+    job, wait_until_it_hangs = place.hung_job(forks=str(file))
+    workers.submit([job])
+    wait_until_it_hangs()
+    child = int(file.read_text())
+    try:
+        kill(workers)
+        assert isinstance(next_event(workers), WorkerLost)
+        assert ended(run(workers, place.job(1))) == ([1, 2, 3], Outcome.COMPLETED)
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_what_ran_out_of_memory_gets_a_fresh_process_for_its_next_job(workers: ProcessExecutor, place: Place) -> None:
+    workers.prepare(place.request())
+    before = workers._workers[0].process.pid
+    assert ended(run(workers, place.job(0, config_of(model=python_model(eats=True))))) == ([], Outcome.OOM)
+    assert ended(run(workers, place.job(1))) == ([1, 2, 3], Outcome.COMPLETED)
+    after = workers._workers[0].process.pid
+    assert after != before
+    assert ended(run(workers, place.job(2))) == ([1, 2, 3], Outcome.COMPLETED)
+    assert workers._workers[0].process.pid == after
 
 
 def test_a_replaced_worker_that_has_trained_can_still_be_asked(workers: ProcessExecutor, place: Place) -> None:

@@ -84,9 +84,6 @@ class InlineExecutor:
         if answer is not None:
             self._answer = answer
 
-    def renew(self) -> None:
-        """There is no process to replace."""
-
     def abort(self) -> None:
         self._aborted = True
 

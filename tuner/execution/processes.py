@@ -37,7 +37,7 @@ from tuner.execution.protocol import (
     WorkerLost,
 )
 from tuner.execution.slot import Slot
-from tuner.training.events import Decision
+from tuner.training.events import Decision, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 
 ABORT_GRACE_S = 5.0
@@ -59,6 +59,8 @@ class Worker:
     slot: Slot = field(default_factory=Slot)
     abort_by: float | None = None
     """When it is killed unless its jobs have ended; None while nobody wants that."""
+    ran_out_of_memory: bool = False
+    """That may have left the device in pieces: before its next job a fresh process takes its place."""
 
     @property
     def is_free(self) -> bool:
@@ -206,7 +208,11 @@ class ProcessExecutor:
         return sum(worker.is_free for worker in self._workers)
 
     def submit(self, jobs: Sequence[TrainJob]) -> None:
-        worker = next(worker for worker in self._workers if worker.is_free)
+        index = next(index for index, worker in enumerate(self._workers) if worker.is_free)
+        if self._workers[index].ran_out_of_memory:
+            _end(self._workers[index])
+            self._workers[index] = self._new_worker()
+        worker = self._workers[index]
         worker.slot.start(jobs)
         worker.abort_by = None
         self._introduce(worker)
@@ -231,10 +237,16 @@ class ProcessExecutor:
         if deadlines:
             left = max(0.0, min(deadlines) - time.monotonic())
             timeout_s = left if timeout_s is None else min(timeout_s, left)
-        watched: list[Any] = [worker.connection for worker in busy]
+        # A dead worker's connection stays open for as long as a process that it forked: its own end tells.
+        watched: list[Any] = [item for worker in busy for item in (worker.connection, worker.process.sentinel)]
         ready = wait([*watched, *([wake] if wake is not None else [])], timeout_s)
-        found = [event for worker in busy if worker.connection in ready for event in self._events(worker)]
+        found = [event for worker in busy for event in self._heard(worker, ready)]
         return [*found, *self._overdue()]
+
+    def _heard(self, worker: Worker, ready: Sequence[Any]) -> Sequence[Event]:
+        if worker.connection in ready or (worker.process.sentinel in ready and worker.connection.poll()):
+            return self._events(worker)
+        return self._lost(worker, kill=False) if worker.process.sentinel in ready else []
 
     def _overdue(self) -> list[WorkerLost]:
         """Workers that have not heard an abort: they hang in a batch, or in the user's code."""
@@ -251,6 +263,7 @@ class ProcessExecutor:
             self._note(worker, message)
             return []
         worker.slot.take(message)
+        worker.ran_out_of_memory |= any(isinstance(item, TrialEnd) and item.outcome is Outcome.OOM for item in message)
         return message
 
     def _lost(self, worker: Worker, *, kill: bool) -> Sequence[WorkerLost]:
@@ -263,14 +276,6 @@ class ProcessExecutor:
         worker.connection.close()
         self._workers[self._workers.index(worker)] = self._new_worker()
         return [WorkerLost(trial=job.trial, attempt=job.attempt, message=message) for job in jobs]
-
-    def renew(self) -> None:
-        """Replace one idle worker by a fresh process: what ran out of memory may have left the device in pieces."""
-        for index, worker in enumerate(self._workers):
-            if worker.is_free:
-                _end(worker)
-                self._workers[index] = self._new_worker()
-                return
 
     def reply(self, trial: int, decision: Decision) -> None:
         worker = next((worker for worker in self._workers if trial in worker.slot.jobs), None)

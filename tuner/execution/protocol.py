@@ -197,9 +197,6 @@ class Executor(Protocol):
     def reply(self, trial: int, decision: Decision) -> None:
         """Answer the EpochEnd of a trial."""
 
-    def renew(self) -> None:
-        """Replace one idle worker by a fresh one: what ran out of memory may have left the device in pieces."""
-
     def abort(self) -> None:
         """Make every running job end at its next batch, with a TrialEnd."""
 
