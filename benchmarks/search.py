@@ -105,7 +105,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=100, help="trials of a search (default: 100)")
     parser.add_argument("--pairs", type=int, default=1, help="runs of each side, alternating (default: 1)")
     parser.add_argument(
-        "--retrain-seeds", type=int, default=3, help="seeds that the best is re-trained on (default: 3)"
+        "--retrain-seeds", type=int, default=10, help="seeds that the best is re-trained on (default: 10)"
     )
     parser.add_argument("--only", nargs="+", choices=(TUNER, SCRIPT), default=(TUNER, SCRIPT), help="leave a side out")
     parser.add_argument(
