@@ -120,6 +120,20 @@ def test_a_stored_state_is_not_the_one_that_goes_on_changing() -> None:
     assert torch.equal(copy.state_dict()["state"][0]["exp_avg"], before)
 
 
+def test_a_restored_state_takes_the_memory_format_of_its_parameter() -> None:
+    model = nn.Conv2d(3, 4, 3)
+    update = build_update(Adam(), model.parameters(), torch.device("cpu"))
+    update.step([torch.ones_like(param) for param in update.params])
+    stored = update.state_dict()
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    restored = build_update(Adam(), model.parameters(), torch.device("cpu"))
+    restored.load_state_dict(stored)
+    assert isinstance(restored, DirectUpdate)
+    mean = restored.states[0]["exp_avg"]
+    assert mean.stride() == model.weight.stride() != stored["state"][0]["exp_avg"].stride()
+    assert torch.equal(mean, stored["state"][0]["exp_avg"])
+
+
 def test_parameters_that_are_not_trained_are_left_out() -> None:
     model = network()
     frozen = next(model.parameters()).requires_grad_(False)

@@ -258,7 +258,8 @@ class DirectUpdate:
             found = stored["state"].get(index)
             if found is not None:
                 fresh = self.rule.new_state(self.options, param)
-                self.states[index] = {name: found[name].to(like, copy=True) for name, like in fresh.items()}
+                # Into fresh tensors, which have the parameter's memory format: lanes store their states without it.
+                self.states[index] = {name: like.copy_(found[name]) for name, like in fresh.items()}
         self._gather()
 
 
