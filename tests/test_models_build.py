@@ -13,7 +13,7 @@ from tuner.data.info import DataInfo
 from tuner.errors import ConfigError
 from tuner.models.build import BUILDERS, build_model, check_output
 from tuner.models.convnet import n_groups
-from tuner.models.layers import ACTIVATIONS
+from tuner.models.layers import ACTIVATIONS, mask
 
 HERE = Path(__file__).parent
 DIGITS, MNIST, CIFAR = (1, 8, 8), (1, 28, 28), (3, 32, 32)
@@ -135,6 +135,10 @@ def test_a_convnet_is_the_network_built_by_hand() -> None:
     by_hand.load_state_dict(dict(zip(by_hand.state_dict(), model.state_dict().values(), strict=True)))
     x = torch.randn(2, *CIFAR)
     torch.testing.assert_close(model(x), by_hand(x), rtol=0, atol=1e-6)
+
+
+def test_a_tiny_dropout_rate_keeps_nearly_everything() -> None:
+    assert float(mask((64, 64), 1e-6, torch.float32).mean()) == pytest.approx(1.0, abs=0.01)
 
 
 def test_dropout_of_a_convnet_leaves_out_whole_channels() -> None:

@@ -55,7 +55,7 @@ def _is_plain(x: Tensor) -> bool:
 def mask(shape: tuple[int, ...], rate: float, dtype: torch.dtype) -> Tensor:
     """Zeros with the probability `rate`, else the inverse of what is kept; drawn from torch's generator of the CPU."""
     n_values = math.prod(shape)
-    kept = min(max(round((1.0 - rate) * N_LEVELS), 1), N_LEVELS)
+    kept = min(max(round((1.0 - rate) * N_LEVELS), 1), N_LEVELS - 1)  # all of them would not fit into int16 below
     words = torch.empty((n_values + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     levels = words.view(torch.int16)
     levels = levels if len(levels) == n_values else levels[:n_values]
