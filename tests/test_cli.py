@@ -43,14 +43,14 @@ def tuner(*arguments: str, folder: Path, **environment: str) -> subprocess.Compl
     )
 
 
-def start(*arguments: str, folder: Path) -> subprocess.Popen[str]:
+def start(*arguments: str, folder: Path, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [*TUNER, *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env=ENVIRONMENT,
+        env={**ENVIRONMENT, **environment},
         start_new_session=True,
     )
 
@@ -337,9 +337,11 @@ def test_a_killed_worker_is_replaced_and_the_numbers_stay_the_same(finished: Pat
 
 
 @pytest.mark.slow
-def test_killed_drivers_lose_nothing_and_leave_no_worker(finished: Path, tmp_path: Path) -> None:
+def test_killed_drivers_lose_nothing_and_leave_no_worker_and_no_temporary_files(finished: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "t"  # short: it holds the names of sockets
+    temporary.mkdir()
     for count in (1, 4):
-        process = start(*SEARCH, "--json", folder=tmp_path)
+        process = start(*SEARCH, "--json", folder=tmp_path, TMPDIR=str(temporary))
         seen = (event for event in events(process) if event["event"] == "epoch")
         for _ in range(count):
             next(seen)
@@ -347,6 +349,7 @@ def test_killed_drivers_lose_nothing_and_leave_no_worker(finished: Path, tmp_pat
         assert process.wait(timeout=10) == -signal.SIGKILL
         assert eventually(partial(_is_alone, process.pid), within_s=15), _group(process.pid)
         process.communicate()
+        assert list(temporary.iterdir()) == []
     assert tuner(*SEARCH, folder=tmp_path).returncode == 0
     assert _trials(tmp_path) == _trials(finished)
 
