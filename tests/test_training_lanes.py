@@ -38,11 +38,12 @@ def lanes_of(x):
 
 class Net(nn.Module):
     alive = weakref.WeakSet()
-    def __init__(self, input_shape, n_outputs, fail_at=0, refuses=False, memory=0, places=0):
+    def __init__(self, input_shape, n_outputs, fail_at=0, refuses=False, memory=0, places=0, drop=0.0):
         super().__init__()
         if places and len(Net.alive) >= places:
             raise torch.OutOfMemoryError("out of memory")
         Net.alive.add(self)
+        self.dropout = nn.Dropout(drop)
         self.fail_at, self.refuses, self.memory, self.calls = fail_at, refuses, memory, 0
         self.net = nn.Sequential(
             nn.Conv2d(1, 4, 3, bias=False), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(4 * 36, n_outputs)
@@ -54,7 +55,14 @@ class Net(nn.Module):
                 float(x.sum())  # a value that vmap cannot give
             if self.memory and lanes_of(x) > self.memory:
                 raise torch.OutOfMemoryError("out of memory")
-        return self.net(x)
+        return self.net(self.dropout(x))
+
+class Crossed(nn.Module):
+    def __init__(self, input_shape, n_outputs):
+        super().__init__()
+        self.w = nn.Parameter(torch.randn(n_outputs, 64) / 8)
+    def forward(self, x):
+        return torch.einsum("bi,oi->bo", x.flatten(1), self.w)  # its gradient is a permuted view
 """
 
 
@@ -273,6 +281,9 @@ STACKED: dict[str, list[TrialConfig]] = {
         config_of(model={"kind": "convnet", "depth": 1, "width": 4}, optimizer={"kind": "sgd", "lr": lr})
         for lr in (0.05, 0.02)
     ],
+    "a user's model with batch norm": [
+        config_of(model=net(), optimizer={"kind": "sgd", "lr": lr}) for lr in (0.05, 0.02)
+    ],
     "one logit": [
         config_of(
             data={"kind": "breast_cancer", "batch_size": 64},
@@ -323,6 +334,26 @@ def test_dropout_of_stacked_lanes_takes_a_rate_for_each() -> None:
     whole = LaneDropout(0.5, whole_channels=True)(torch.ones(50, 8, 3, 3))
     assert all(len(channel.unique()) == 1 for row in whole for channel in row)
     assert torch.equal(layer.eval()(torch.ones(3)), torch.ones(3))
+
+
+def test_gradients_in_another_order_of_memory_are_taken_as_they_are_meant(lab: Lab) -> None:
+    crossed = {"kind": "python", "target": "mine.py:Crossed"}
+    configs = [
+        config_of(model=crossed, optimizer={"kind": "adam", "lr": lr}, train={"precision": "fp64"})
+        for lr in (0.01, 0.002)
+    ]
+    alone, together = lab.jobs("alone", configs), lab.jobs("together", configs)
+    lab.alone(alone)
+    assert lab.together(together)[0][0][0].picked["step"] == "vmap"
+    for one, other in zip(alone, together, strict=True):
+        assert largest_difference(weights(one, 3), weights(other, 3)) < 1e-10
+
+
+def test_one_model_for_all_lanes_needs_one_dropout_rate(lab: Lab) -> None:
+    jobs = lab.jobs("x", [config_of(model=net(drop=rate)) for rate in (0.1, 0.2)])
+    prepared = lab.runner._data(jobs[0].config.data)
+    with pytest.raises(TapeError, match="the dropout rates of the lanes differ"):
+        LaneGroup([Run.build(job, prepared) for job in jobs])
 
 
 def test_lanes_with_different_rules_are_not_stacked(lab: Lab) -> None:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.dropout import _DropoutNd
 
 from tuner.data.global_rng import seed_accelerators, seeded
 from tuner.optim.schedules import changes_within_epoch
@@ -160,6 +161,10 @@ def update_all(runs: Sequence[Run], gradients: Iterator[Sequence[Tensor | None]]
         run.update.step(grads)
 
 
+def _dropout_rates(model: nn.Module) -> list[float]:
+    return [float(module.p) for module in model.modules() if isinstance(module, _DropoutNd)]
+
+
 class VmappedLanes:
     """Lanes through torch.func: for users' models, whose Python code has to run at every step.
 
@@ -175,6 +180,8 @@ class VmappedLanes:
             raise TapeError("the losses of the lanes differ")
         if first.scaler is not None:
             raise TapeError("fp16 scales the gradients of each run by a factor of its own")
+        if any(_dropout_rates(run.model) != _dropout_rates(first.model) for run in runs):
+            raise TapeError("the dropout rates of the lanes differ")  # one model runs for all, with its own rates
         self._runs = runs
         names = [name for name, _ in [*first.model.named_parameters(), *first.model.named_buffers()]]
         of_model = dict(zip(names, persistent_T, strict=True))
@@ -199,5 +206,7 @@ class VmappedLanes:
         with self._autocast:
             grads, losses_T = self._step(self._weights_T, self._others_T, x_TB, y_TB)
             losses: list[Tensor] = list(losses_T.detach().unbind(0))
-        update_all(self._runs, zip(*(grads[name].unbind(0) for name in self._trained), strict=True))
+        # Fused kernels walk through memory: a gradient that comes as a permuted view would be taken in a wrong order.
+        gradients = (grads[name].contiguous().unbind(0) for name in self._trained)
+        update_all(self._runs, zip(*gradients, strict=True))
         return losses

@@ -37,16 +37,17 @@ def lane_seconds(job: TrainJob, prepared: Prepared, sizes: Sequence[int]) -> dic
     A step has its share in what is done once an epoch, and once a group.
     """
     torch.set_num_threads(job.threads)
+    device = torch.device(job.device)
     alone, build_s = _alone(job, prepared)
-    seconds = {1: _seconds(alone)}
+    seconds = {1: _seconds(alone, device)}
     if job.device == "cpu" and seconds[1] > LARGE_STEP_S:
         return seconds
     groups = _groups(job, prepared, sizes)
     best = dict.fromkeys([1, *groups], float("inf"))
     for _ in range(ROUNDS):  # alternating, so that a busy moment of the machine hits both
-        best[1] = min(best[1], _seconds(alone))
+        best[1] = min(best[1], _seconds(alone, device))
         for size, (step, _) in groups.items():
-            best[size] = min(best[size], _seconds(step) / size)
+            best[size] = min(best[size], _seconds(step, device) / size)
     n_steps = Run.build(job, prepared).steps_per_epoch
     best[1] += (FIXED_S + build_s / job.config.train.epochs) / n_steps
     for size, (_, made_s) in groups.items():
@@ -87,7 +88,7 @@ def _alone(job: TrainJob, prepared: Prepared) -> tuple[Step, float]:
         with torch.inference_mode(mode=not step.needs_autograd):
             step(*next(batches))
 
-    return once, _first(once)
+    return once, _first(once, run.device)
 
 
 def _together(job: TrainJob, prepared: Prepared, size: int) -> tuple[Step, float]:
@@ -116,17 +117,29 @@ def _endless(epoch: Callable[[], Iterator[tuple[Tensor, Tensor]]]) -> Iterator[t
                 yield batch
 
 
-def _first(step: Step) -> float:
+def _first(step: Step, device: torch.device) -> float:
+    _wait_for(device)
     started = time.perf_counter()
     step()
+    _wait_for(device)
     return time.perf_counter() - started
 
 
-def _seconds(step: Step) -> float:
+def _seconds(step: Step, device: torch.device) -> float:
     """The mean over as many steps as fit into a round."""
+    _wait_for(device)
     started = time.perf_counter()
     n_steps = 0
     while n_steps == 0 or time.perf_counter() - started < ROUND_S:
         step()
         n_steps += 1
+    _wait_for(device)  # what was asked for may still be done
     return (time.perf_counter() - started) / n_steps
+
+
+def _wait_for(device: torch.device) -> None:
+    """Until all that was asked of it is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

@@ -134,6 +134,8 @@ class StackedLanes:
         assert self._graphs is not None
         try:
             graph = self._graphs[y_TB.shape[1]] = _Graph.capture(self.step, x_TB, y_TB)
+        except torch.OutOfMemoryError:  # fewer lanes may fit
+            raise
         except RuntimeError as error:
             _log.warning("the step cannot be captured in a CUDA graph (%s); going on without", error)
             self._graphs = None
@@ -163,7 +165,9 @@ class _Graph:
                 step(x_TB, y_TB)
         torch.cuda.current_stream(x_TB.device).wait_stream(side)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
+        # On the stream of the batch's device, which need not be the current one. Other threads may go on: one of them
+        # pins the memory of streamed batches.
+        with torch.cuda.graph(graph, stream=side, capture_error_mode="thread_local"):
             losses_T = step(x_TB, y_TB)
         return cls(graph=graph, x_TB=x_TB, y_TB=y_TB, losses_T=losses_T)
 
@@ -183,7 +187,7 @@ def _with_lane_dropout(run: Run) -> nn.Module:
     """The model that functional_call runs: of our own, with a rate for each lane; a user's as it is."""
     model = copy.deepcopy(run.model)
     if isinstance(run.job.config.model, PythonModel):
-        return model
+        return model.train()  # evaluation has left the run's own in its other mode
     for name, module in list(model.named_modules()):
         if isinstance(module, (nn.Dropout, nn.Dropout2d)):
             parent = model.get_submodule(name.rpartition(".")[0])
@@ -222,6 +226,8 @@ def _views(flat_TP: Tensor, run: Run) -> list[Tensor]:
 def _bound_update(runs: Sequence[Run], trained_T: Sequence[Tensor]) -> StackedUpdate:
     """One update of all lanes, of whose tensors every run's own weights and states become views."""
     updates = [run.update for run in runs if isinstance(run.update, DirectUpdate)]
+    if any(len(update.states) not in (0, len(update.params)) for update in updates):
+        raise TapeError("a parameter had no gradient yet, and so has no state in the optimizer")
     first = updates[0]
     weights_TP = torch.cat([tensor.flatten(1) for tensor in trained_T], dim=1)
     names = [name for name in first.rule.new_state(first.options, first.params[0]) if name != "step"]

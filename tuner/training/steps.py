@@ -5,7 +5,6 @@ B batch.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
@@ -17,8 +16,6 @@ from tuner.optim.updates import TorchUpdate
 from tuner.training.program import Results, single_program
 from tuner.training.run import Run
 from tuner.training.tape import Tape, record, untouched
-
-_log = logging.getLogger(__name__)
 
 CLIP_EPS = 1e-6
 """torch.nn.utils.clip_grad_norm_ divides by the norm plus this."""
