@@ -15,6 +15,7 @@ from optuna import pruners, samplers
 from optuna.exceptions import ExperimentalWarning
 
 from tuner.config import schema
+from tuner.control.asha import Asha
 from tuner.control.percentile import PercentileRule
 from tuner.seeding import derive_32
 from tuner.space.parameters import Params
@@ -92,8 +93,14 @@ _SAMPLERS: dict[type[Any], Callable[[Any, int, int, bool], samplers.BaseSampler]
 }
 
 
-OWN_PRUNERS = (schema.AutoPruner, schema.NoPruner, schema.MedianPruner, schema.PercentilePruner)
-"""Pruners that need no Optuna: `build_rule` has them."""
+OWN_PRUNERS = (
+    schema.AutoPruner,
+    schema.NoPruner,
+    schema.MedianPruner,
+    schema.PercentilePruner,
+    schema.AshaPruner,
+)
+"""Pruners that need no Optuna: `build_rule` and `build_schedule` have them."""
 
 
 def build_rule(config: schema.Pruner, *, max_epochs: int, maximize: bool) -> PercentileRule | None:
@@ -109,6 +116,15 @@ def build_rule(config: schema.Pruner, *, max_epochs: int, maximize: bool) -> Per
         interval_epochs=config.interval_epochs,
         n_min_trials=config.n_min_trials,
         maximize=maximize,
+    )
+
+
+def build_schedule(config: schema.Pruner, *, max_epochs: int, maximize: bool) -> Asha | None:
+    """The schedule of a pruner that has rungs of our own; None for the others."""
+    if not isinstance(config, schema.AshaPruner):
+        return None
+    return Asha(
+        min_epochs=config.min_epochs, eta=config.eta, mode=config.mode, max_epochs=max_epochs, maximize=maximize
     )
 
 
