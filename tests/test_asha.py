@@ -57,7 +57,7 @@ def test_a_report_tells_which_levels_were_reached_and_what_counts_there() -> Non
     schedule.add(0, 4)
     reports = [schedule.report(0, epoch, value) for epoch, value in enumerate((0.5, 0.8, 0.6, 0.9), start=1)]
     assert reports == [[Reached(level=0, value=0.5)], [], [Reached(level=1, value=0.8)], []]
-    assert schedule.complete(0) == [Reached(level=2, value=0.9)]
+    assert schedule.finish(0, TrialState.COMPLETE) == [Reached(level=2, value=0.9)]
     assert schedule.report(0, 4, 0.1) == [], "a known epoch"
 
 
@@ -65,7 +65,7 @@ def test_a_trial_that_stopped_early_counts_at_the_rungs_of_its_own_that_it_did_n
     schedule = asha_of()
     schedule.add(0, 5)
     schedule.report(0, 1, 0.3)
-    assert schedule.complete(0) == [Reached(level=1, value=0.3), Reached(level=3, value=0.3)]
+    assert schedule.finish(0, TrialState.COMPLETE) == [Reached(level=1, value=0.3), Reached(level=3, value=0.3)]
 
 
 # ----------------------------------------------------------------------------------------------------------- promotion
@@ -103,7 +103,7 @@ def test_a_trial_that_diverged_counts_but_takes_no_promotion() -> None:
 
 def test_a_failed_trial_does_not_count() -> None:
     schedule = with_values(asha_of(), {trial: trial / 10 for trial in range(6)})
-    schedule.forget(0)
+    schedule.finish(0, TrialState.FAILED)
     assert schedule.promotable(range(1, 6)) == [1], "of five, one"
 
 
@@ -142,15 +142,17 @@ def test_the_first_rung_moves_up_where_its_order_is_not_the_later_one() -> None:
     schedule = disagreeing(asha_of(), 2 * MIN_TRIALS)
     assert schedule.first_level == 1
     assert schedule.goal(0, 27) == 3
-    assert "first rung: epoch 3; the order at epoch 1 does not agree with that at epoch 9" in schedule.explain()
-    assert "the order at epoch 3 agrees with that at epoch 9" in schedule.explain()
+    lines = schedule.explain()
+    assert lines[1] == "first rung: epoch 3"
+    assert lines[2].startswith("  the order at epoch 1 does not agree with that at epoch 9 (tau -1.00 over 18 trials")
+    assert lines[3].startswith("  the order at epoch 3 agrees with that at epoch 9 (tau 1.00 over 18 trials")
 
 
 def test_few_trials_or_the_same_order_leave_it_where_it_is() -> None:
     assert disagreeing(asha_of(), MIN_TRIALS - 1).first_level == 0
     schedule = with_values(asha_of(), {trial: trial / 10 for trial in range(20)}, epoch=9)
     assert schedule.first_level == 0
-    assert "rungs at epoch 1 (20), 3 (20), 9 (20)" in schedule.explain()
+    assert "rungs at epoch 1 (20), 3 (20), 9 (20)" in schedule.explain()[0]
 
 
 def test_more_trials_whose_order_agrees_move_it_back() -> None:
@@ -167,7 +169,7 @@ def test_it_never_moves_where_it_could_spare_little() -> None:
         schedule.add(trial, 5)
         for epoch in range(1, 6):
             schedule.report(trial, epoch, draw.random() / epoch**3)
-        schedule.complete(trial)
+        schedule.finish(trial, TrialState.COMPLETE)
     assert schedule.first_level == 0
 
 
@@ -233,11 +235,11 @@ def test_the_schedule_does_not_depend_on_the_order_in_which_trials_reported(
 def _end(schedule: Asha, trial: int, curves: list[tuple[list[float], str]]) -> None:
     end = curves[trial][1]
     if end == "complete":
-        schedule.complete(trial)
+        schedule.finish(trial, TrialState.COMPLETE)
     elif end == "diverged":
         schedule.diverge(trial)
     elif end == "failed":
-        schedule.forget(trial)
+        schedule.finish(trial, TrialState.FAILED)
 
 
 # ------------------------------------------------------------------------------------------------------- the controller
@@ -269,8 +271,7 @@ class Counting:
         return self.schedule.should_stop(trial)
 
     def finish(self, trial: int, state: TrialState, value: float | None) -> None:
-        if state is TrialState.COMPLETE:
-            self.schedule.complete(trial)
+        self.schedule.finish(trial, state)
 
 
 def controller_of(n_trials: int | None, *, n_params: int = 1000) -> Controller:

@@ -20,6 +20,7 @@ from tuner import faults
 from tuner.execution.inline import InlineExecutor
 from tuner.execution.processes import ProcessExecutor
 from tuner.study.queries import StudyReader, TrialDetail
+from tuner.workflows.explaining import explain
 from tuner.workflows.progress import EpochEnded, Note, Progress, TrialFinished, TrialStarted
 from tuner.workflows.result import Ended, SearchResult
 from tuner.workflows.search import SearchRequest, search
@@ -128,6 +129,14 @@ def test_all_paused_trials_are_pruned_at_their_last_epoch_in_optunas_own_reading
             assert trial.state is optuna.trial.TrialState.COMPLETE
     assert result.status.best is not None
     assert study.best_trial.number == result.status.best.number
+
+
+def test_status_explains_the_rungs_of_a_search() -> None:
+    run()
+    lines = explain(STORAGE, None)
+    counts = [sum(row["epochs"] >= epoch for row in outcomes()) for epoch in (1, 3)]
+    assert lines[0].startswith(f"asha: rungs at epoch 1 ({counts[0]}), 3 ({counts[1]}), in brackets")
+    assert lines[1] == "first rung: epoch 1, until more trials came further"
 
 
 def test_the_weights_of_a_promoted_trial_are_those_of_one_that_never_paused() -> None:

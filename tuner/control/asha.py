@@ -18,6 +18,8 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tuner.config import schema
+from tuner.control.controller import DIVERGED, TrialState
 from tuner.control.first_rung import FirstRung
 
 Mode = Literal["promote", "stop"]
@@ -133,17 +135,29 @@ class Asha:
         self._first.changed()
         return [self._put(trial, level, math.inf) for level in range(found.n_reached)]
 
-    def complete(self, trial: int) -> list[Reached]:
-        """The trial is complete: after its last epoch, or since it did not get better any more."""
+    def finish(self, trial: int, state: TrialState) -> list[Reached]:
+        """The trial is over. A complete one has reached the last level, at its last epoch or before.
+
+        One that failed does not count any more, since that says nothing about its params.
+        """
+        if state is TrialState.FAILED:
+            for level in self._levels:
+                level.drop(trial)
+            self._first.changed()
+        if state is not TrialState.COMPLETE:
+            return []
         found = self._trials[trial]
         last = self._put(trial, len(self.rungs), value_at_rung(found.curve, found.last_epoch))
         return [*self._reach(trial, found, found.last_epoch), last]
 
-    def forget(self, trial: int) -> None:
-        """The trial failed, which says nothing about its params."""
-        for level in self._levels:
-            level.drop(trial)
-        self._first.changed()
+    def recall(self, trial: int, last_epoch: int, curve: Mapping[int, float], state: TrialState, reason: str) -> None:
+        """Take a stored trial in, open or over."""
+        self.add(trial, last_epoch)
+        for epoch in sorted(curve):
+            self.report(trial, epoch, curve[epoch])
+        if reason == DIVERGED:
+            self.diverge(trial)
+        self.finish(trial, state)
 
     # -------------------------------------------------------------------------------------------------------- decisions
 
@@ -199,16 +213,26 @@ class Asha:
         curves = {trial: found.curve for trial, found in self._trials.items()}
         return self._first.level([level.values for level in self._levels], curves)
 
-    def explain(self) -> str:
+    def explain(self) -> list[str]:
         """Where the rungs are, how many trials reached each, and why the first one is where it is."""
         if not self.rungs:
-            return "asha: trials are too short for a rung"
+            return ["asha: trials are too short for a rung"]
         _ = self.first_level
         at = ", ".join(f"{epoch} ({len(level.values)})" for epoch, level in zip(self.rungs, self._levels, strict=False))
         does = "the best 1/{} go on" if self.mode == "promote" else "all but the best 1/{} are stopped"
-        return f"asha: rungs at epoch {at}, trials that reached them in brackets; " + "; ".join(
-            [does.format(self.eta), self._first.explain()]
-        )
+        return [
+            f"asha: rungs at epoch {at}, in brackets how many trials came so far; {does.format(self.eta)}",
+            *self._first.explain(),
+        ]
+
+
+def build_schedule(pruner: schema.Pruner, *, max_epochs: int, maximize: bool) -> Asha | None:
+    """The schedule of a pruner that pauses trials or has rungs of our own; None for the others."""
+    if not isinstance(pruner, schema.AshaPruner):
+        return None
+    return Asha(
+        min_epochs=pruner.min_epochs, eta=pruner.eta, mode=pruner.mode, max_epochs=max_epochs, maximize=maximize
+    )
 
 
 def rungs_below(last_epoch: int, *, min_epochs: int, eta: int) -> tuple[int, ...]:

@@ -10,12 +10,14 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from tuner.control.asha import Asha
 from tuner.space.parameters import Params
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.events import Decision
+
+if TYPE_CHECKING:  # numpy, for what only looks at the states of trials
+    from tuner.control.asha import Asha
 
 
 class TrialState(StrEnum):
@@ -27,6 +29,10 @@ class TrialState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     WAITING = "waiting"
+
+
+DIVERGED = "diverged"
+"""The reason of a pruned trial whose objective was not finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,17 +75,21 @@ class FirstRung:
         later = max((level for level, found in enumerate(finite) if len(found) >= MIN_TRIALS), default=0)
         return [_agreement(level, later, finite, curves) for level in range(min(later, self.n_candidates))]
 
-    def explain(self) -> str:
+    def explain(self) -> list[str]:
         """Why the first rung is where it is, as of the last question for it."""
-        lines = [f"first rung: epoch {self.rungs[self._level]}"]
-        for seen in self._seen[: self._level + 1]:
-            later = f"epoch {self.rungs[seen.later]}" if seen.later < len(self.rungs) else "the end"
-            verdict = "agrees with" if seen.is_enough else "does not agree with"
-            lines.append(
-                f"the order at epoch {self.rungs[seen.level]} {verdict} that at {later} "
-                f"(tau {seen.tau:.2f} over {seen.n_trials} trials, noise {seen.noise:.3g})"
-            )
-        return "; ".join(lines)
+        why = [self._explain(seen) for seen in self._seen[: self._level + 1]]
+        return [
+            f"first rung: epoch {self.rungs[self._level]}" + ("" if why else ", until more trials came further"),
+            *why,
+        ]
+
+    def _explain(self, seen: Agreement) -> str:
+        later = f"epoch {self.rungs[seen.later]}" if seen.later < len(self.rungs) else "the end"
+        verdict = "agrees with" if seen.is_enough else "does not agree with"
+        return (
+            f"  the order at epoch {self.rungs[seen.level]} {verdict} that at {later}"
+            f" (tau {seen.tau:.2f} over {seen.n_trials} trials, differences below {seen.noise:.3g} are noise)"
+        )
 
 
 def _agreement(level: int, later: int, values: Sequence[Mapping[int, float]], curves: Curves) -> Agreement:

@@ -9,15 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from tuner.config import schema
-from tuner.control.controller import TrialState
+from tuner.control.asha import build_schedule
+from tuner.control.controller import DIVERGED, TrialState
 from tuner.control.parzen import ParzenSampler
 from tuner.space.parameters import Params, Space
 from tuner.study.mirror import OptunaMirror
 from tuner.study.records import AskedTrial, StoredTrial, distribution_of
-from tuner.study.samplers import OWN_PRUNERS, build_rule, build_schedule
-
-DIVERGED = "diverged"
-"""The reason of trials whose objective was not finite."""
+from tuner.study.samplers import OWN_PRUNERS, build_rule
 
 
 class StudyAdvisor:
@@ -128,10 +126,8 @@ class StudyAdvisor:
         self._asked.pop(trial, None)
 
     def _close(self, trial: int, state: TrialState, value: float | None) -> None:
-        if self.schedule is not None and state is TrialState.COMPLETE:
-            self.schedule.complete(trial)
-        elif self.schedule is not None and state is TrialState.FAILED:
-            self.schedule.forget(trial)
+        if self.schedule is not None:
+            self.schedule.finish(trial, state)
         if self._sampler is not None:
             self._sampler.finish(trial, state, value)
         if self._rule is not None:

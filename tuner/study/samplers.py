@@ -15,7 +15,6 @@ from optuna import pruners, samplers
 from optuna.exceptions import ExperimentalWarning
 
 from tuner.config import schema
-from tuner.control.asha import Asha
 from tuner.control.percentile import PercentileRule
 from tuner.seeding import derive_32
 from tuner.space.parameters import Params
@@ -100,7 +99,7 @@ OWN_PRUNERS = (
     schema.PercentilePruner,
     schema.AshaPruner,
 )
-"""Pruners that need no Optuna: `build_rule` and `build_schedule` have them."""
+"""Pruners that need no Optuna: `build_rule` and tuner.control.asha have them."""
 
 
 def build_rule(config: schema.Pruner, *, max_epochs: int, maximize: bool) -> PercentileRule | None:
@@ -116,15 +115,6 @@ def build_rule(config: schema.Pruner, *, max_epochs: int, maximize: bool) -> Per
         interval_epochs=config.interval_epochs,
         n_min_trials=config.n_min_trials,
         maximize=maximize,
-    )
-
-
-def build_schedule(config: schema.Pruner, *, max_epochs: int, maximize: bool) -> Asha | None:
-    """The schedule of a pruner that has rungs of our own; None for the others."""
-    if not isinstance(config, schema.AshaPruner):
-        return None
-    return Asha(
-        min_epochs=config.min_epochs, eta=config.eta, mode=config.mode, max_epochs=max_epochs, maximize=maximize
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from tuner.config.schema import TrialConfig
+from tuner.control.controller import DIVERGED
 from tuner.space.parameters import Params
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.events import Checkpoint, Outcome
@@ -13,7 +14,7 @@ from tuner.training.events import Checkpoint, Outcome
 FAULTS = {Outcome.CRASHED: "crashed", Outcome.KILLED: "killed"}
 PRUNED = {
     Outcome.STOPPED: "pruned",
-    Outcome.DIVERGED: "diverged",
+    Outcome.DIVERGED: DIVERGED,
     Outcome.OOM: "oom",
     Outcome.INFEASIBLE: "infeasible",
     Outcome.ABORTED: "timeout",

@@ -6,7 +6,7 @@ Apart from `search` because it imports Optuna: by the time it is loaded, the wor
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -18,7 +18,6 @@ from tuner.data.info import DataInfo
 from tuner.errors import ChangedError, NotFoundError
 from tuner.execution.protocol import Executor, LanesRequest, PrepareRequest
 from tuner.paths import StudyPaths
-from tuner.space.parameters import Params
 from tuner.study.advisor import StudyAdvisor
 from tuner.study.ownership import StudyLock
 from tuner.study.queries import StudyReader
@@ -147,7 +146,6 @@ class Session:
         history = store.history()
         retention = Retention(store, self.paths.trial, maximize=spec.maximize)
         retention.restore(_finished(history))
-        epochs_of = _epochs_of(spec)
         advisor = StudyAdvisor(
             name=spec.study,
             space=spec.space,
@@ -155,7 +153,7 @@ class Session:
             maximize=spec.maximize,
             seed=spec.seed,
             max_epochs=spec.max_epochs(),
-            epochs_of=epochs_of,
+            epochs_of=spec.epochs_of,
             history=history,
         )
         n_trials = _n_trials(spec)
@@ -163,7 +161,7 @@ class Session:
             advisor=advisor,
             maximize=spec.maximize,
             n_trials=n_trials,
-            epochs_of=epochs_of,
+            epochs_of=spec.epochs_of,
             next_trial=len(history),
         )
         seconds_before = store.seconds_before()
@@ -268,10 +266,6 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def _epochs_of(spec: Spec) -> Callable[[Params], int]:
-    return lambda params: int(params.get("train.epochs", spec.base.train.epochs) or 1)
 
 
 def _n_trials(spec: Spec) -> int | None:
