@@ -188,6 +188,39 @@ def test_interrupted_after_every_epoch_the_search_gives_the_same_trials(unbroken
     assert outcomes() == unbroken
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("sampler", ("auto", "tpe"))
+def test_interrupted_again_and_again_a_sampler_that_learns_asks_for_the_same_trials(sampler: str) -> None:
+    sets = (f"search.sampler={sampler}", "search.trials=16", "train.epochs=4")
+
+    def interrupt(progress: Progress) -> None:
+        if isinstance(progress, EpochEnded) and progress.trial % 3 == 0:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    aside = Path("aside")
+    aside.mkdir()
+    (aside / "small.yaml").write_text(SPACE)
+    with contextlib.chdir(aside):
+        run(*sets)
+        expected = outcomes()
+    for _ in range(60):
+        if run(*sets, recorder=Recorder(interrupt)).ended is Ended.BUDGET:
+            break
+    assert outcomes() == expected
+
+
+def test_a_search_can_go_on_with_another_pruner() -> None:
+    def interrupt(progress: Progress) -> None:
+        if isinstance(progress, EpochEnded) and (progress.trial, progress.epoch) == (4, 1):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    sets = ("search.trials=6", "train.epochs=4")
+    assert run(*sets, recorder=Recorder(interrupt)).status.counts["paused"] >= 4
+    result = run(*sets, "search.pruner=none")
+    assert result.status.counts["complete"] == 6
+    assert all(row["epochs"] == 4 for row in outcomes())
+
+
 KILLS = (
     ("job_sent", 4),  # the first promotion
     ("job_sent", 11),

@@ -172,7 +172,8 @@ class LiveReporter:
         self._started: StudyStarted | None = None
         self._since = time.monotonic()
         self._running: dict[int, tuple[TrialStarted, EpochEnded | None]] = {}
-        self._counts: dict[TrialState, int] = {}
+        self._paused: set[int] = set()
+        self._n_over = 0
         self._best: tuple[int | None, float | None] = (None, None)
         # Last: it renders at once, and later from a thread of its own.
         self._live = Live(
@@ -194,6 +195,7 @@ class LiveReporter:
                 self._print(_headline(progress))
             case TrialStarted():
                 self._running[progress.trial] = (progress, None)
+                self._paused.discard(progress.trial)
             case EpochEnded():
                 self._running[progress.trial] = (self._running[progress.trial][0], progress)
             case TrialFinished():
@@ -203,7 +205,11 @@ class LiveReporter:
 
     def _finish(self, trial: TrialFinished) -> None:
         self._running.pop(trial.trial, None)
-        self._counts[trial.state] = self._counts.get(trial.state, 0) + 1
+        if trial.state is TrialState.PAUSED:
+            self._paused.add(trial.trial)
+        else:
+            self._paused.discard(trial.trial)
+            self._n_over += 1
         if trial.is_best:
             self._best = (trial.trial, trial.value)
         self._print(_trial_line(trial, self._started.n_trials if self._started else None))
@@ -217,12 +223,12 @@ class LiveReporter:
         return Group(self._bar(self._started), self._table())
 
     def _bar(self, started: StudyStarted) -> Table:
-        over = sum(count for state, count in self._counts.items() if state is not TrialState.PAUSED)
-        done = started.n_finished + over
+        done = started.n_finished + self._n_over
         elapsed = time.monotonic() - self._since
         grid = Table.grid(padding=(0, 1))
         best = f"best {number(self._best[1])} (trial {self._best[0]})" if self._best[1] is not None else "no best yet"
-        text = Text(f"{done}/{started.n_trials or '?'} trials  {best}  {duration(elapsed)}")
+        paused = f", {len(self._paused)} paused" if self._paused else ""
+        text = Text(f"{done}/{started.n_trials or '?'} trials{paused}  {best}  {duration(elapsed)}")
         grid.add_row(
             ProgressBar(total=started.n_trials, completed=done, width=24, pulse=started.n_trials is None), text
         )
