@@ -25,7 +25,7 @@ def build_sampler(
 ) -> samplers.BaseSampler:
     """The sampler that suggests the params of one trial, those that are not fixed.
 
-    A grid has none, see tuner.study.grid; that of `auto` is our own, see tuner.control.parzen.
+    A grid has none, see tuner.control.grid; that of `auto` is our own, see tuner.control.parzen.
     """
     with warnings.catch_warnings():
         # group=True, GP, QMC, PartialFixedSampler: our tests cover what we use
