@@ -161,7 +161,8 @@ class Posterior:
     def of(cls, kernel: Kernel, theta: Floats, features: Floats, targets: Floats, base: Floats) -> Posterior:
         points = kernel.scaled(features, theta)
         noise = float(np.exp(theta[-1])) + JITTER
-        inverse: Floats = np.linalg.inv(kernel.of(points, points, theta) + base + noise * np.eye(len(targets)))
+        own = kernel.of(points, points, theta)
+        inverse = np.asarray(np.linalg.inv(own + base + noise * np.eye(len(targets))), dtype=np.float64)
         return cls(
             kernel=kernel, theta=theta, points=points, inverse=inverse, weights=inverse @ targets, targets=targets
         )
