@@ -12,12 +12,13 @@ the model does not predict, the Parzen estimator of tuner.control.parzen suggest
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from itertools import islice
 
 import numpy as np
 
 from tuner.control.axes import Floats
-from tuner.control.controller import TrialState
+from tuner.control.controller import DIVERGED, TrialState
 from tuner.control.gaussian import Kernel, OneThread
 from tuner.control.grid import combinations
 from tuner.control.levels import Levels
@@ -94,13 +95,15 @@ class AutoSampler:
         self._parzen.add(trial, params)
 
     def report(self, trial: int, epoch: int, value: float) -> None:
-        """Take in the objective after an epoch; one that is not finite is the worst there is."""
+        """Take in the objective after an epoch."""
         self._has_reported.add(trial)
-        if math.isfinite(value):
-            self._levels.report(trial, epoch, self._sign * value)
-            self._parzen.report(trial, epoch, value)
-        else:
-            self._levels.fail(trial)
+        self._levels.report(trial, epoch, self._sign * value)
+        self._parzen.report(trial, epoch, value)
+
+    def diverge(self, trial: int) -> None:
+        """Take in that the next epoch had no finite value, which is the worst there is."""
+        self._has_reported.add(trial)
+        self._levels.fail(trial)
 
     def finish(self, trial: int, state: TrialState, value: float | None) -> None:
         """Take in how a trial ended; one that failed says nothing about its params."""
@@ -109,6 +112,18 @@ class AutoSampler:
         elif state is TrialState.PRUNED and trial not in self._has_reported:
             self._levels.fail(trial)  # infeasible, out of memory
         self._parzen.finish(trial, state, value)
+
+    def recall(
+        self, trial: int, params: Params, curve: Mapping[int, float], state: TrialState | None, reason: str
+    ) -> None:
+        """Take a stored trial in; `state` is None for one that is not over."""
+        self.add(trial, params)
+        for epoch in sorted(curve):
+            self.report(trial, epoch, curve[epoch])
+        if reason == DIVERGED:
+            self.diverge(trial)
+        if state is not None:
+            self.finish(trial, state, max(curve.values(), default=None, key=lambda value: -self._sign * value))
 
     # ------------------------------------------------------------------------------------------------------- suggesting
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.config import schema
+
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
 
@@ -25,6 +27,13 @@ def level_epochs(*, max_epochs: int, min_epochs: int, eta: int) -> tuple[int, ..
         found.append(epochs)
         epochs *= max(2, eta)
     return tuple(found)
+
+
+def levels_of(pruner: schema.Pruner, *, max_epochs: int) -> tuple[int, ...]:
+    """The levels of a search with this pruner: the rungs of asha, and the powers of 3 for others."""
+    if isinstance(pruner, schema.AshaPruner):
+        return level_epochs(max_epochs=max_epochs, min_epochs=pruner.min_epochs, eta=pruner.eta)
+    return level_epochs(max_epochs=max_epochs, min_epochs=1, eta=3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,10 @@ from collections.abc import Callable, Sequence
 
 from tuner.config import schema
 from tuner.control.asha import build_schedule
-from tuner.control.controller import DIVERGED, TrialState
-from tuner.control.parzen import ParzenSampler
+from tuner.control.auto import AutoSampler
+from tuner.control.controller import TrialState
+from tuner.control.defaults import pruner_of
+from tuner.control.levels import levels_of
 from tuner.space.parameters import Params, Space
 from tuner.study.mirror import OptunaMirror
 from tuner.study.records import AskedTrial, StoredTrial, distribution_of
@@ -31,22 +33,30 @@ class StudyAdvisor:
         seed: int,
         max_epochs: int,
         epochs_of: Callable[[Params], int] | None = None,
+        first: Params | None = None,
         history: Sequence[StoredTrial] = (),
     ) -> None:
-        """`epochs_of` tells how many epochs a trial of given params trains at most, where it is not `max_epochs`."""
+        """`epochs_of` tells how many epochs a trial of given params trains at most, where it is not `max_epochs`.
+
+        `first` are the params of the base config, which `auto` begins with.
+        """
         self._distributions = {parameter.name: distribution_of(parameter.domain) for parameter in space.parameters}
         self._asked: dict[int, Params] = {}
         is_own = isinstance(search.sampler, schema.AutoSampler)
-        self._sampler = ParzenSampler(space, seed=seed, maximize=maximize) if is_own else None
-        self._rule = build_rule(search.pruner, max_epochs=max_epochs, maximize=maximize)
-        self.schedule = build_schedule(search.pruner, max_epochs=max_epochs, maximize=maximize)
+        pruner = pruner_of(search, max_epochs=max_epochs)
+        self._rule = build_rule(pruner, maximize=maximize)
+        self.schedule = build_schedule(pruner, max_epochs=max_epochs, maximize=maximize)
+        self._sampler: AutoSampler | None = None
+        if is_own:
+            levels = levels_of(pruner, max_epochs=max_epochs)
+            self._sampler = AutoSampler(space, seed=seed, maximize=maximize, level_epochs=levels, first=first)
         self._epochs_of = epochs_of or (lambda _params: max_epochs)
         self._mirror: OptunaMirror | None = None
-        if not is_own or not isinstance(search.pruner, OWN_PRUNERS):
+        if not is_own or not isinstance(pruner, OWN_PRUNERS):
             self._mirror = OptunaMirror(
                 name=name,
                 space=space,
-                search=search,
+                search=search.model_copy(update={"pruner": pruner}),
                 maximize=maximize,
                 seed=seed,
                 max_epochs=max_epochs,
@@ -56,15 +66,17 @@ class StudyAdvisor:
             self._restore(trial)
 
     def _restore(self, trial: StoredTrial) -> None:
+        state = trial.state if trial.is_finished else None
         if self._sampler is not None:
-            self._sampler.add(trial.number, trial.params)
-        self._enter(trial.number, trial.params)
+            self._sampler.recall(trial.number, trial.params, trial.curve, state, trial.reason)
+        if self.schedule is not None:
+            self.schedule.recall(trial.number, self._epochs_of(trial.params), trial.curve, trial.state, trial.reason)
+        if self._rule is None:
+            return
         for epoch in sorted(trial.curve):
-            self._take_in(trial.number, epoch, trial.curve[epoch])
-        if trial.reason == DIVERGED:
-            self.diverge(trial.number)
-        if trial.is_finished:
-            self._close(trial.number, trial.state, trial.value)
+            self._rule.report(trial.number, epoch, trial.curve[epoch])
+        if state is not None:
+            self._rule.finish(trial.number, is_complete=state is TrialState.COMPLETE)
 
     def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:
         if self._sampler is None:
@@ -109,6 +121,8 @@ class StudyAdvisor:
             self.schedule.report(trial, epoch, value)
 
     def diverge(self, trial: int) -> None:
+        if self._sampler is not None:
+            self._sampler.diverge(trial)
         if self.schedule is not None:
             self.schedule.diverge(trial)
 

@@ -25,7 +25,7 @@ def build_sampler(
 ) -> samplers.BaseSampler:
     """The sampler that suggests the params of one trial, those that are not fixed.
 
-    A grid has none, see tuner.control.grid; that of `auto` is our own, see tuner.control.parzen.
+    A grid has none, see tuner.control.grid; that of `auto` is our own, see tuner.control.auto.
     """
     with warnings.catch_warnings():
         # group=True, GP, QMC, PartialFixedSampler: our tests cover what we use
@@ -93,7 +93,6 @@ _SAMPLERS: dict[type[Any], Callable[[Any, int, int, bool], samplers.BaseSampler]
 
 
 OWN_PRUNERS = (
-    schema.AutoPruner,
     schema.NoPruner,
     schema.MedianPruner,
     schema.PercentilePruner,
@@ -102,10 +101,8 @@ OWN_PRUNERS = (
 """Pruners that need no Optuna: `build_rule` and tuner.control.asha have them."""
 
 
-def build_rule(config: schema.Pruner, *, max_epochs: int, maximize: bool) -> PercentileRule | None:
+def build_rule(config: schema.Pruner, *, maximize: bool) -> PercentileRule | None:
     """The rule of one of OWN_PRUNERS; None for the one that never stops anything."""
-    if isinstance(config, schema.AutoPruner):
-        config = schema.MedianPruner(n_warmup_epochs=max(1, max_epochs // 10))
     if not isinstance(config, (schema.MedianPruner, schema.PercentilePruner)):
         return None
     return PercentileRule(

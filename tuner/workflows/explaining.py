@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
+from tuner.config.schema import AutoSampler as AutoSection
 from tuner.config.spec import Spec
+from tuner.control.controller import TrialState
 from tuner.study.queries import StudyReader
+
+_OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
 
 
 def explain(storage: str, name: str | None) -> list[str]:
-    """Lines about the schedule of a study; none where it has nothing to say."""
+    """Lines about the sampler and the schedule of a study; none where they have nothing to say."""
     reader = StudyReader.open(storage)
     study = reader.study(name)
     if not study.uid:
         return []
-    spec = Spec.from_json(reader.header(study)["spec"])
-    if spec.search.pruner.kind != "asha":
-        return []
     from tuner.control.asha import build_schedule  # numpy
+    from tuner.control.auto import AutoSampler
+    from tuner.control.defaults import pruner_of
+    from tuner.control.levels import levels_of
 
-    schedule = build_schedule(spec.search.pruner, max_epochs=spec.max_epochs(), maximize=spec.maximize)
-    assert schedule is not None
+    spec = Spec.from_json(reader.header(study)["spec"])
+    pruner = pruner_of(spec.search, max_epochs=spec.max_epochs())
+    schedule = build_schedule(pruner, max_epochs=spec.max_epochs(), maximize=spec.maximize)
+    sampler = None
+    if isinstance(spec.search.sampler, AutoSection):
+        levels = levels_of(pruner, max_epochs=spec.max_epochs())
+        sampler = AutoSampler(spec.space, seed=spec.seed, maximize=spec.maximize, level_epochs=levels)
     curves = reader.curves(study)
     for trial in reader.trials(study):
         curve = curves.get(trial.number, {})
-        schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason)
-    return schedule.explain()
+        if schedule is not None:
+            schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason)
+        if sampler is not None:
+            sampler.recall(
+                trial.number, trial.params, curve, trial.state if trial.state in _OVER else None, trial.reason
+            )
+    lines = [] if sampler is None else [f"sampler auto: {sampler.explain()}"]
+    return [*lines, *(schedule.explain() if schedule is not None else ())]

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
+from tuner.config.base_params import base_params
 from tuner.config.code import fingerprints, reachable_targets
 from tuner.config.schema import GridSampler, TrialConfig
 from tuner.config.spec import Spec
@@ -154,6 +155,7 @@ class Session:
             seed=spec.seed,
             max_epochs=spec.max_epochs(),
             epochs_of=spec.epochs_of,
+            first=base_params(spec.space, spec.base),
             history=history,
         )
         n_trials = _n_trials(spec)
