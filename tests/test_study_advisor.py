@@ -412,7 +412,6 @@ def test_a_record_has_what_the_mirror_has(read: Callable[..., Spec]) -> None:
 # -------------------------------------------------------------------------------------------------------------- pruners
 
 PRUNERS: dict[str, tuple[str, Callable[[], pruners.BasePruner]]] = {
-    "auto": ("auto", lambda: pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=1)),
     "none": ("none", pruners.NopPruner),
     "median": (
         "{kind: median, n_startup_trials: 2, n_warmup_epochs: 2, interval_epochs: 2}",
@@ -554,7 +553,7 @@ def test_decisions_are_those_of_optuna(read: Callable[..., Spec], name: str, met
     assert not all(any(stops) for stops in expected)
 
 
-@pytest.mark.parametrize("name", ("auto", "successive_halving", "hyperband", "patient over median", "wilcoxon"))
+@pytest.mark.parametrize("name", ("median", "successive_halving", "hyperband", "patient over median", "wilcoxon"))
 def test_a_resumed_study_decides_what_an_unbroken_one_does(
     read: Callable[..., Spec], tmp_path: Path, name: str
 ) -> None:

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from tuner.config.conditions import reachable
 from tuner.config.entries import Entries, Layers, NeverActiveError, Varied
 from tuner.config.messages import suggestion
+from tuner.config.schema import Section
 from tuner.config.sections import TRIAL_SECTIONS
 from tuner.config.targets import paths_of
 from tuner.space.document import Located, show
@@ -125,7 +126,8 @@ def _is_same(found: object, value: object) -> bool:
 
 def _known(entries: Entries) -> list[str]:
     bases = [(name, entries.base[name]) for name in TRIAL_SECTIONS]
-    paths = [path for name, base in bases if base for path in paths_of(name, getattr(base, "kind", None))]
+    real = [(name, base) for name, base in bases if base is not None and type(base) is not Section]
+    paths = [path for name, base in real for path in paths_of(name, getattr(base, "kind", None))]
     return list(dict.fromkeys([*entries.nodes, *paths]))
 
 

@@ -87,6 +87,10 @@ class Stack:
         mean, _ = self.predict(features)
         return mean, CONSTANT_VARIANCE + FACTOR_VARIANCE * np.outer(mean, mean)
 
+    def noise(self) -> float:
+        """Variance of a score that no params explain, on the level that has most of it; about 1 is all there is."""
+        return max((float(np.exp(process.posterior.theta[-1])) for process in self.processes), default=1.0)
+
     def agreement(self) -> float:
         """Correlation of what was observed with what the other observations predict, on the level of most use.
 

@@ -54,6 +54,7 @@ class OptunaMirror:
         self._space = space
         self._search = search
         self._seed = seed
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for every study that is made
         # Hyperband's brackets are a hash of the study's name and the trial's number: the mirror has the same name.
         self._study = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(),
