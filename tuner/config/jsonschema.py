@@ -45,7 +45,7 @@ def json_schema() -> JsonSchema:
         "description": "One training run, what of it varies, and how to search.",
         "type": "object",
         "additionalProperties": False,
-        "required": ["data"],
+        **_by_trainer(),
         "properties": properties,
         "definitions": definitions,
     }
@@ -107,10 +107,21 @@ def _draft_7(schema: Any) -> Any:
     return found
 
 
+def _by_trainer() -> JsonSchema:
+    """Tuner's own loop needs data and knows its metrics; own training code has any metric, with its direction."""
+    kind = {"properties": {"kind": {"const": "python"}}, "required": ["kind"]}
+    directed = {"properties": {"objective": {"required": ["metric", "direction"]}}, "required": ["objective"]}
+    known = {"properties": {"objective": {"properties": {"metric": {"enum": _metric_names()}}}}, "required": ["data"]}
+    return {"if": {"properties": {"train": kind}, "required": ["train"]}, "then": directed, "else": known}
+
+
+def _metric_names() -> list[str]:
+    return [*METRICS, *(f"val/{name}" for name in METRICS)]
+
+
 def _refine(definitions: dict[str, JsonSchema]) -> None:
     """What the file accepts beyond the classes: names of metrics, short forms, durations."""
-    metrics = [*METRICS, *(f"val/{name}" for name in METRICS)]
-    definitions["Objective"]["properties"]["metric"].update(enum=metrics)
+    definitions["Objective"]["properties"]["metric"].update(anyOf=[{"enum": _metric_names()}, {"type": "string"}])
     search = definitions["Search"]["properties"]
     for name in ("sampler", "pruner"):
         kinds: JsonSchema = {"enum": list(KINDS[f"search.{name}"])}
@@ -135,7 +146,7 @@ def _space() -> JsonSchema:
         "properties": {path: _entry(fields) for path, fields in paths.items()},
         "patternProperties": {
             rf"^({items})\.\d+$": _entry([FieldType(annotation=Any)]),
-            r"^(data|model)\.options\..+$": _entry([FieldType(annotation=Any)]),
+            r"^(data|model|train)\.options\..+$": _entry([FieldType(annotation=Any)]),
         },
     }
 

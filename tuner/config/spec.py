@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuner.config import differences, edits
+from tuner.config import differences, edits, own
 from tuner.config.bind import PerLayer, UnplaceableError, decode, section_data
 from tuner.config.bounds import check_bounds
 from tuner.config.compile import Compiled, compile_space
@@ -65,7 +65,7 @@ class Spec:
         values = decode(self.space, self.per_layer, params)
         sections: dict[str, Section] = {}
         places: list[Place] = []
-        for name in TRIAL_SECTIONS:
+        for name in (name for name in TRIAL_SECTIONS if getattr(self.base, name) is not None):
             found = _bound(name, self.document.get(name) or {}, values)
             if isinstance(found, Section):
                 sections[name] = found
@@ -121,9 +121,11 @@ def load(path: Path, sets: Sequence[str] = (), overrides: Mapping[str, Any] | No
 def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], problems: Problems) -> Spec:
     check_root(root, problems)
     study, seed = read_study(root, file, problems), read_seed(root, problems)
-    sections = {name: read_section(name, root.items.get(name), root, problems) for name in TRIAL_SECTIONS}
-    objective = read_objective(root, sections["data"], problems)
+    needed = [name for name in TRIAL_SECTIONS if name not in own.sections_left_out(root)]
+    sections = {name: read_section(name, root.items.get(name), root, problems) for name in needed}
+    objective = read_objective(root, sections.get("data"), problems)
     search, confirm = read_search(root, problems), read_confirm(root, problems)
+    own.check(root, needed, problems)
     compiled = _compile(root, sections, released, problems)
     if search is not None:
         check_grid(root, search, compiled.space, problems)
