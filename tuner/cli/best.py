@@ -35,12 +35,18 @@ def command(trial: int | None, out: Path | None, study: str | None, storage: str
         click.echo(_text(export))
 
 
+def _reevaluated(export: Export) -> str:
+    if export.reevaluated is None:
+        return "as your own code measured it: tuner cannot evaluate it again"
+    return f"re-evaluated {number(export.reevaluated)}"
+
+
 def _text(export: Export) -> str:
     bundle = export.bundle
     lines = [
         (
             f"trial {bundle.trial} of {bundle.study}, epoch {bundle.epoch}: {bundle.metric} {number(bundle.value)}, "
-            f"re-evaluated {number(export.reevaluated)}"
+            f"{_reevaluated(export)}"
         ),
         *(
             f"  {name} {number(value)}"

@@ -181,6 +181,7 @@ class Runner:
             logs.events(known, ends)
             return ends
         finally:
+            steps.close()  # own training code may still log what it does at its end
             logs.close()
 
     def evaluate(self, request: EvaluateRequest) -> Evaluation:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.config.code import fingerprints, targets_of
-from tuner.config.schema import PythonData, PythonModel, TrialConfig
+from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
 from tuner.config.spec import Spec
 from tuner.errors import NotFoundError, NoTrialError, VerificationError
 from tuner.execution.processes import ProcessExecutor
@@ -21,6 +21,7 @@ from tuner.paths import DEFAULT_STORAGE, StudyPaths
 from tuner.registry import target_file
 from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail, best_of
 from tuner.training.job import TrainJob
+from tuner.workflows.own import as_recorded
 
 TOLERANCE_OFF_CPU = 1e-4
 """Relative difference that is accepted for weights that an accelerator trained: its arithmetic is not repeatable."""
@@ -31,7 +32,8 @@ class Export:
     """What was exported, and how it did when it was evaluated again."""
 
     bundle: Bundle
-    reevaluated: float
+    reevaluated: float | None
+    """None where own training code measured it, which alone could do so again."""
     path: Path
     files: tuple[str, ...]
 
@@ -67,7 +69,7 @@ def best(
     folder = out or Path("exports") / f"{row.name}-{detail.row.number}"
     with replaced_folder(folder) as temporary:
         evaluation, spec = _evaluate(row, detail, header, storage, temporary / WEIGHTS)
-        reevaluated = _verify(row, detail, evaluation)
+        reevaluated = None if spec.base.is_own_training else _verify(row, detail, evaluation)
         config = TrialConfig.model_validate_json(json.dumps(detail.config))
         config = _with_code(config, spec.base_dir, temporary)
         bundle = _bundle(row, detail, evaluation, config, header, fingerprints(targets_of(config), temporary / CODE))
@@ -132,6 +134,8 @@ def _evaluate(
         evaluation = executor.evaluate(request)
     finally:
         executor.close()
+    if spec.base.is_own_training:
+        return as_recorded(evaluation, detail, header), spec
     varies_data = any(name.startswith("data.options.") for name in detail.row.params)
     if not varies_data and evaluation.data.fingerprint != header["data"]["fingerprint"]:
         raise VerificationError(f"the data of study {study.name!r} is not what the search saw; bring the old data back")
@@ -159,10 +163,11 @@ def _verify(study: StudyRow, detail: TrialDetail, evaluation: Evaluation) -> flo
 
 def _with_code(config: TrialConfig, base_dir: Path, folder: Path) -> TrialConfig:
     """Copy the user's own files into the export and point the config at the copies."""
+    python = (PythonData, PythonModel, PythonTrain)
     sections: dict[str, Any] = {}
-    for name in ("data", "model"):
+    for name in ("data", "model", "train"):
         section = getattr(config, name)
-        path = target_file(section.target, base_dir) if isinstance(section, (PythonData, PythonModel)) else None
+        path = target_file(section.target, base_dir) if isinstance(section, python) else None
         if path is not None:
             copy = folder / CODE / name / path.name  # a folder a section: both may have a file of this name
             copy.parent.mkdir(parents=True)

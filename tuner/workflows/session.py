@@ -30,6 +30,7 @@ from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.machine import cpu_name, n_cores
 from tuner.workflows.measuring import settle
+from tuner.workflows.own import unused_data
 from tuner.workflows.placement import Found, Placement, Remembered, plan
 from tuner.workflows.progress import Note, Reporter, StudyStarted
 from tuner.workflows.result import Ended, SearchResult
@@ -111,7 +112,7 @@ class Session:
         )
         info = self.executor.prepare(request)
         placement, note = settle(planned, self.executor, request, info, machine.versions)
-        for message in (note, _thread_change(earlier.threads, placement)):
+        for message in (note, _thread_change(earlier.threads, placement), unused_data(spec, info)):
             if message:
                 self.reporter.show(Note(message=message))
         return placement, info
