@@ -353,6 +353,43 @@ def test_a_search_that_was_killed_with_its_workers_goes_on_to_the_same_bits(
     assert "closed\n" in log
 
 
+@pytest.mark.parametrize(
+    "read",
+    (
+        "state['x'] + 0 * state['x']",
+        "dict(state)['x']",
+        "{**state}['x']",
+        "[value for value in state.values()][0]",
+        "state.get('x')",
+        "state.pop('x')",
+        "__import__('copy').deepcopy(state)['x']",
+    ),
+)
+def test_however_the_state_is_read_what_was_drawn_before_does_not_count(read: str) -> None:
+    code = (
+        "import random\n"
+        "def run(config, state):\n"
+        "    total = random.random()\n"
+        "    if state:\n"
+        f"        total = {read}\n"
+        "    while True:\n"
+        "        total += random.random()\n"
+        "        yield {'error': total}, {**(state or {}), 'x': total}\n"
+    )
+    straight = one(code)["curve"]
+    Path("studies.db").rename("before.db")
+
+    def interrupt(progress: Progress) -> None:
+        if isinstance(progress, EpochEnded) and progress.epoch == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    sets = ("space=null", "search.pruner=none", "search.trials=1")
+    assert run(*sets, recorder=Recorder(interrupt)).ended is Ended.INTERRUPTED
+    run(*sets)
+    reader = StudyReader.open(STORAGE)
+    assert [row.metrics for row in reader.trial(reader.study(None), 0).curve] == straight
+
+
 # ------------------------------------------------------------------------------------------------- what it may not do
 
 YIELDS = "def run(config, state):\n    for epoch in range(9):\n        yield {}\n"

@@ -109,6 +109,14 @@ class RestoredState(dict[str, Any]):
         self._on_read()
         return super().__getitem__(key)
 
+    def __iter__(self) -> Iterator[str]:  # with `keys`, so that dict(state) and {**state} read it, too
+        self._on_read()
+        return super().__iter__()
+
+    def keys(self) -> Any:
+        self._on_read()
+        return super().keys()
+
     def get(self, key: str, default: Any = None) -> Any:
         self._on_read()
         return super().get(key, default)
@@ -249,7 +257,9 @@ class OwnRun:
         """Metrics by their full names, and the state; what is wrong with them is raised where the code yields."""
         try:
             metrics, state = _pair(yielded)
-            return _metrics(metrics, self.job.metric), Packed.of(dict(state) if type(state) is RestoredState else state)
+            return _metrics(metrics, self.job.metric), Packed.of(
+                state.copy() if type(state) is RestoredState else state
+            )
         except (TypeError, UnstorableError) as error:
             raise self._complaint(str(error)) from None
 
