@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from tuner.config.schema import TrialConfig
 from tuner.config.spec import load
 from tuner.errors import ChangedError, ConfigError, SearchFailedError, TunerError, UsageError
 from tuner.execution.inline import InlineExecutor
+from tuner.execution.runner import Runner
 from tuner.study.queries import StudyReader
-from tuner.training.events import Outcome
+from tuner.training.events import Decision, Outcome, TrialEnd
+from tuner.training.job import TrainJob
 from tuner.training.own_state import Packed, UnstorableError
 from tuner.workflows.best import best
 from tuner.workflows.check import check
@@ -114,6 +117,43 @@ def one(code: str, *sets: str) -> dict[str, Any]:
     reader = StudyReader.open(STORAGE)
     detail = reader.trial(reader.study(None), 0)
     return {**detail.row.to_json(), "message": detail.message, "curve": [row.metrics for row in detail.curve]}
+
+
+def alone(
+    code: str, *, pauses: tuple[int, ...] = (), epochs: int = 5, **extra: object
+) -> tuple[list[dict[str, float]], TrialEnd]:
+    """The metrics of the epochs of a job that is paused after some of them, and its end; without any study."""
+    write(code)
+    train = {"kind": "python", "target": "mine.py:run", "epochs": epochs, "options": {"lr": 0.1}, **extra}
+    config = TrialConfig.model_validate({"objective": {"metric": "error"}, "train": train})
+    job = TrainJob(
+        trial=0,
+        attempt=1,
+        seed=5,
+        config=config,
+        metric="val/error",
+        maximize=False,
+        checkpoints=(),
+        folder=Path("0"),
+        base_dir=Path.cwd(),
+        threads=1,
+        device="cpu",
+    )
+    curve: list[dict[str, float]] = []
+    while True:
+        attempt = Runner(lambda: False).run(job)
+        try:
+            epoch = next(attempt)
+            while True:
+                curve.append(epoch.metrics)
+                assert epoch.epoch == len(curve)
+                if epoch.checkpoint:
+                    known = [item for item in job.checkpoints if item.epoch in epoch.kept]
+                    job = replace(job, checkpoints=(epoch.checkpoint, *known))
+                epoch = attempt.send(Decision.PAUSE if epoch.epoch in pauses else Decision.CONTINUE)
+        except StopIteration as stop:
+            if stop.value.outcome is not Outcome.PAUSED:
+                return curve, stop.value
 
 
 def trials() -> list[dict[str, Any]]:
@@ -208,9 +248,9 @@ def run(config, state):
         model.partial_fit(x, y, classes=[0, 1, 2])
         yield {"error": 1 - model.score(x, y)}, {"model": pickle.dumps(model), "coef": model.coef_, "epoch": epoch + 1}
 """
-    found = one(code, "train.epochs=3")
-    assert (found["state"], found["epochs"]) == ("complete", 3)
-    assert 0 <= found["value"] < 0.7
+    straight, _ = alone(code, epochs=3)
+    assert alone(code, epochs=3, pauses=(1, 2))[0] == straight
+    assert 0 <= straight[-1]["val/error"] < 0.7
 
 
 def test_prepared_data_is_given_to_code_that_takes_it_without_the_test_part() -> None:
@@ -273,10 +313,11 @@ def _killed_in_child(fault: str) -> None:
     assert child.exitcode == -signal.SIGKILL
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_gives_the_same_bits(
     unbroken: tuple[list[dict[str, Any]], dict[str, Any]],
 ) -> None:
-    for point in ("job_sent", "checkpoint_written", "epoch_recorded"):
+    for point in ("checkpoint_written", "epoch_recorded"):
         _killed_in_child(f"{point}:kill@2")
     run()
     assert outcome() == unbroken
@@ -301,24 +342,25 @@ def test_a_state_of_none_repeats_the_epochs_and_reports_none_twice() -> None:
         "def run(config, state):\n"
         "    assert state is None\n"
         "    total = 0.0\n"
-        "    for epoch in range(5):\n"
+        "    while True:\n"
         "        total += random.random()\n"
         "        yield {'error': total}, None\n"
     )
-    straight = one(code)["curve"]
-    Path("studies.db").rename("before.db")
+    straight, _ = alone(code)
+    paused, end = alone(code, pauses=(2, 3))
+    assert (paused, end.outcome) == (straight, Outcome.COMPLETED)
+    assert "the state of epoch 3 is None: repeating the epochs before it" in Path("0/log.txt").read_text()
 
-    def interrupt(progress: Progress) -> None:
-        if isinstance(progress, EpochEnded) and progress.epoch == 2:
-            os.kill(os.getpid(), signal.SIGINT)
 
-    result = run("space=null", "search.pruner=none", "search.trials=1", recorder=Recorder(interrupt))
-    assert result.ended is Ended.INTERRUPTED
-    recorder = Recorder()
-    run("space=null", "search.pruner=none", "search.trials=1", recorder=recorder)
-    assert [shown.epoch for shown in recorder.shown if isinstance(shown, EpochEnded)] == [4, 5]
-    reader = StudyReader.open(STORAGE)
-    assert [row.metrics for row in reader.trial(reader.study(None), 0).curve] == straight
+def test_code_that_returns_while_it_repeats_epochs_is_told_so() -> None:
+    code = (
+        "import os\n"
+        "def run(config, state):\n"
+        "    for epoch in range(4 if os.path.exists('0/epoch-00005.pt') else 9):\n"
+        "        yield {'error': 1.0}, None\n"
+    )
+    _, end = alone(code, pauses=(5,), epochs=9)
+    assert end.message == "mine.py:run: it returned after 4 epochs, where it had trained 5"
 
 
 TUNER = [sys.executable, "-m", "tuner", "search", "--space", "own.yaml", "--json"]
@@ -376,18 +418,8 @@ def test_however_the_state_is_read_what_was_drawn_before_does_not_count(read: st
         "        total += random.random()\n"
         "        yield {'error': total}, {**(state or {}), 'x': total}\n"
     )
-    straight = one(code)["curve"]
-    Path("studies.db").rename("before.db")
-
-    def interrupt(progress: Progress) -> None:
-        if isinstance(progress, EpochEnded) and progress.epoch == 2:
-            os.kill(os.getpid(), signal.SIGINT)
-
-    sets = ("space=null", "search.pruner=none", "search.trials=1")
-    assert run(*sets, recorder=Recorder(interrupt)).ended is Ended.INTERRUPTED
-    run(*sets)
-    reader = StudyReader.open(STORAGE)
-    assert [row.metrics for row in reader.trial(reader.study(None), 0).curve] == straight
+    straight, _ = alone(code)
+    assert alone(code, pauses=(1, 3))[0] == straight
 
 
 # ------------------------------------------------------------------------------------------------- what it may not do
@@ -413,12 +445,17 @@ YIELDS = "def run(config, state):\n    for epoch in range(9):\n        yield {}\
     ),
 )
 def test_what_is_wrong_with_a_yield_is_said_with_its_line(yielded: str, message: str) -> None:
-    found = one(YIELDS.format(yielded))
-    assert (found["state"], found["reason"], found["epochs"]) == ("failed", "crashed", 0)
-    assert found["message"].startswith("mine.py:run: ")
-    assert message in found["message"]
-    assert found["message"].endswith("mine.py:3")
-    assert "Traceback" not in Path("runs/own/0/log.txt").read_text()
+    curve, end = alone(YIELDS.format(yielded))
+    assert (curve, end.outcome) == ([], Outcome.CRASHED)
+    assert end.message.startswith("mine.py:run: ")
+    assert message in end.message
+    assert end.message.endswith("mine.py:3")
+    assert "Traceback" not in Path("0/log.txt").read_text()
+
+
+def test_a_wrong_yield_of_an_inner_generator_is_said_with_its_own_line() -> None:
+    _, end = alone("def run(config, state):\n    yield from inner()\ndef inner():\n    yield 3\n")
+    assert end.message.endswith("mine.py:4")
 
 
 @pytest.mark.parametrize(
@@ -429,8 +466,8 @@ def test_what_is_wrong_with_a_yield_is_said_with_its_line(yielded: str, message:
     ),
 )
 def test_code_without_a_yield_is_told_so(body: str, message: str) -> None:
-    found = one("def run(config, state):\n" + body)
-    assert (found["state"], found["message"]) == ("failed", f"mine.py:run: {message}")
+    _, end = alone("def run(config, state):\n" + body)
+    assert (end.outcome, end.message) == (Outcome.CRASHED, f"mine.py:run: {message}")
 
 
 def test_an_exception_is_a_crash_with_its_traceback_in_the_log() -> None:
@@ -441,12 +478,10 @@ def test_an_exception_is_a_crash_with_its_traceback_in_the_log() -> None:
     assert Path("runs/own/0/log.txt").read_text().count("Traceback") == 3
 
 
-def test_out_of_memory_and_nan_prune_the_trial() -> None:
-    found = one("def run(config, state):\n    yield {'error': float('nan'), 'loss': 1}, None\n")
-    assert (found["state"], found["reason"]) == ("pruned", "diverged")
-    Path("studies.db").rename("before.db")
-    found = one("def run(config, state):\n    raise MemoryError\n    yield\n")
-    assert (found["state"], found["reason"]) == ("pruned", "oom")
+def test_out_of_memory_and_nan_are_told_apart_from_crashes() -> None:
+    curve, end = alone("def run(config, state):\n    yield {'error': float('inf'), 'loss': 1}, None\n")
+    assert (str(curve[0]["val/error"]), end.outcome) == ("nan", Outcome.DIVERGED)
+    assert alone("def run(config, state):\n    raise MemoryError\n    yield\n")[1].outcome is Outcome.OOM
 
 
 def test_a_metric_beside_the_objective_may_be_nan() -> None:
@@ -454,29 +489,29 @@ def test_a_metric_beside_the_objective_may_be_nan() -> None:
     assert (found["state"], found["curve"]) == ("complete", [{"val/error": 1.0, "val/auc": None}])
 
 
-def test_code_that_returns_early_is_complete_and_code_that_would_go_on_is_stopped(
-    capsys: pytest.CaptureFixture[str],
+@pytest.mark.parametrize(
+    ("n", "outcome"), ((3, Outcome.EARLY_STOPPED), (5, Outcome.COMPLETED), (99, Outcome.COMPLETED))
+)
+def test_code_may_return_early_and_is_closed_where_it_would_go_on(
+    n: int, outcome: Outcome, capsys: pytest.CaptureFixture[str]
 ) -> None:
     code = (
         "def run(config, state):\n"
         "    try:\n"
-        "        for epoch in range(N):\n"
+        f"        for epoch in range({n}):\n"
         "            yield {'error': 1 / (epoch + 1)}, epoch\n"
         "    finally:\n"
         "        print('closed')\n"
     )
-    found = one(code.replace("N", "3"))
-    assert (found["state"], found["reason"], found["epochs"]) == ("complete", "early_stopped", 3)
-    Path("studies.db").rename("before.db")
-    found = one(code.replace("N", "99"))
-    assert (found["state"], found["reason"], found["epochs"]) == ("complete", "", 5)
-    assert capsys.readouterr().out == "closed\nclosed\n"
+    curve, end = alone(code)
+    assert (len(curve), end.outcome) == (min(n, 5), outcome)
+    assert capsys.readouterr().out == "closed\n"
 
 
 def test_early_stopping_follows_the_objective() -> None:
     code = "def run(config, state):\n    while True:\n        yield {'error': 1.0}, None\n"
-    found = one(code, "train.early_stopping={patience: 2}", "train.epochs=50")
-    assert (found["reason"], found["epochs"]) == ("early_stopped", 3)
+    curve, end = alone(code, epochs=50, early_stopping={"patience": 2})
+    assert (len(curve), end.outcome) == (3, Outcome.EARLY_STOPPED)
 
 
 def test_a_finally_that_raises_changes_no_outcome() -> None:
@@ -488,8 +523,8 @@ def test_a_finally_that_raises_changes_no_outcome() -> None:
         "    finally:\n"
         "        raise RuntimeError('the door is stuck')\n"
     )
-    assert one(code)["state"] == "complete"
-    assert "closing mine.py:run raised RuntimeError: the door is stuck" in Path("runs/own/0/log.txt").read_text()
+    assert alone(code)[1].outcome is Outcome.COMPLETED
+    assert "closing mine.py:run raised RuntimeError: the door is stuck" in Path("0/log.txt").read_text()
 
 
 def test_a_timeout_ends_it_after_its_epoch() -> None:
