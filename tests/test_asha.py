@@ -138,14 +138,23 @@ def disagreeing(schedule: Asha, n: int, *, seed: int = 0, epoch: int = 9) -> Ash
     return schedule
 
 
-def test_the_first_rung_moves_up_where_its_order_is_not_the_later_one() -> None:
+def test_the_first_rung_moves_up_where_its_order_misleads() -> None:
     schedule = disagreeing(asha_of(), 2 * MIN_TRIALS)
     assert schedule.first_level == 1
     assert schedule.goal(0, 27) == 3
     lines = schedule.explain()
     assert lines[1] == "first rung: epoch 3"
-    assert lines[2].startswith("  the order at epoch 1 does not agree with that at epoch 9 (tau -1.00 over 18 trials")
-    assert lines[3].startswith("  the order at epoch 3 agrees with that at epoch 9 (tau 1.00 over 18 trials")
+    assert lines[2].startswith("  the order at epoch 1 misleads about that at epoch 3 (tau -1.00 over 18 trials")
+    assert lines[3].startswith("  the order at epoch 3 does not mislead about that at epoch 9 (tau 1.00 over 18 trials")
+
+
+def test_an_order_that_says_nothing_does_not_move_it() -> None:
+    schedule, draw = asha_of(), random.Random(3)
+    for trial in range(40):
+        schedule.add(trial, 27)
+        for epoch in range(1, 10):
+            schedule.report(trial, epoch, draw.random() / epoch**3)
+    assert schedule.first_level == 0
 
 
 def test_few_trials_or_the_same_order_leave_it_where_it_is() -> None:
@@ -167,8 +176,9 @@ def test_it_never_moves_where_it_could_spare_little() -> None:
     draw = random.Random(1)
     for trial in range(40):
         schedule.add(trial, 5)
+        quality = draw.random()
         for epoch in range(1, 6):
-            schedule.report(trial, epoch, draw.random() / epoch**3)
+            schedule.report(trial, epoch, 1 - quality / 10 if epoch == 1 else quality / epoch)
         schedule.finish(trial, TrialState.COMPLETE)
     assert schedule.first_level == 0
 

@@ -4,7 +4,7 @@ Source: Li et al. 2020 (A System for Massively Parallel Hyperparameter Tuning, a
 `promote`, its stopping variant (appendix A.1) for `stop`. Deviations: the rungs of a trial end with its own last epoch;
 trials are compared by the best value so far; one that diverged counts as the worst at every rung that it reached, and
 at the next, so that it takes no promotion from others; one that stopped early by itself counts at the rungs that it did
-not need to reach; the lowest rungs are passed where their order says nothing about the later one (`first_rung`).
+not need to reach; the lowest rungs are passed where their order misleads (`first_rung`).
 
 All of it is a function of the curves that were reported and of how trials ended, in whatever order, so that a search
 that is resumed decides as one that was never interrupted.
@@ -84,8 +84,8 @@ class Asha:
         self._trials: dict[int, _Trial] = {}
         self._levels = [_Level() for _ in range(self.n_levels)]
         # What is stopped at a higher rung than these has had most of a training already.
-        n_candidates = sum(epoch * eta <= max_epochs for epoch in self.rungs)
-        self._first = FirstRung(rungs=self.rungs, n_candidates=max(1, n_candidates))
+        n_low = sum(epoch * eta <= max_epochs for epoch in self.rungs)
+        self._first = FirstRung(rungs=self.rungs, n_highest=max(0, n_low - 1))
 
     @property
     def n_levels(self) -> int:
