@@ -11,14 +11,17 @@ from tuner.config import differences, edits
 from tuner.config.bind import PerLayer, UnplaceableError, decode, section_data
 from tuner.config.bounds import check_bounds
 from tuner.config.compile import Compiled, compile_space
+from tuner.config.constraints import read_constraints
+from tuner.config.expressions import Constraint
 from tuner.config.files import find_file, shown
+from tuner.config.goals import Goals
 from tuner.config.messages import Problems
+from tuner.config.objectives import check_search, read_objectives
 from tuner.config.schema import DEFAULT_KINDS, Confirm, Objective, Search, Section, TrialConfig
 from tuner.config.searching import (
     check_grid,
     check_root,
     read_confirm,
-    read_objective,
     read_search,
     read_seed,
     read_study,
@@ -41,8 +44,9 @@ class Spec:
     space: Space
     per_layer: tuple[PerLayer, ...]
     """The lists of layers that `each:` asks for."""
-    objective: Objective
-    """With its direction, always."""
+    objectives: tuple[Objective, ...]
+    """In the order of the file; each with its direction, always."""
+    constraints: tuple[Constraint, ...]
     search: Search
     confirm: Confirm | None
     base_dir: Path
@@ -51,6 +55,15 @@ class Spec:
     """The space file as messages name it."""
     document: dict[str, Any]
     """The file's data after all edits; plain, and enough to build an equal Spec. The order of `space` matters."""
+
+    @property
+    def goals(self) -> Goals:
+        return Goals(objectives=self.objectives, constraints=self.constraints)
+
+    @property
+    def objective(self) -> Objective:
+        """The one objective; of several the one that tells a trial's best epoch."""
+        return self.goals.lead
 
     @property
     def maximize(self) -> bool:
@@ -104,7 +117,7 @@ class Spec:
 
         The study's name, `search`, `confirm` and `train.device` change no trial.
         """
-        return differences.between(self.document, self.base, other.document, other.base)
+        return differences.between(self.document, self.base, self.goals, other.document, other.base, other.goals)
 
 
 def load(path: Path, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> Spec:
@@ -126,21 +139,25 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
     check_root(root, problems)
     study, seed = read_study(root, file, problems), read_seed(root, problems)
     sections = {name: read_section(name, root.items.get(name), root, problems) for name in TRIAL_SECTIONS}
-    objective = read_objective(root, sections["data"], problems)
+    objectives = read_objectives(root, sections["data"], problems)
     search, confirm = read_search(root, problems), read_confirm(root, problems)
     compiled = _compile(root, sections, released, problems)
     if search is not None:
         check_grid(root, search, compiled.space, problems)
+        check_search(root, objectives or (), search, problems)
+    constraints = read_constraints(root, sections, compiled, problems)
     problems.raise_if_any()
-    assert objective is not None
+    assert objectives is not None
     assert search is not None
+    lead = Goals(objectives=objectives).lead
     return Spec(
         study=study,
         seed=seed,
-        base=_trial_config(seed, objective, {name: section for name, section in sections.items() if section}),
+        base=_trial_config(seed, lead, {name: section for name, section in sections.items() if section}),
         space=compiled.space,
         per_layer=compiled.per_layer,
-        objective=objective,
+        objectives=objectives,
+        constraints=constraints,
         search=search,
         confirm=confirm,
         base_dir=base_dir,
