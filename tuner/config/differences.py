@@ -14,7 +14,7 @@ from tuner.space.document import show
 _WITHOUT_EFFECT = ("train.device",)
 
 
-def between(  # noqa: PLR0913  two specs, whose class is defined on top of this
+def between(
     old_document: Mapping[str, Any],
     old_base: TrialConfig,
     old_goals: Goals,
