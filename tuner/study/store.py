@@ -19,7 +19,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import optuna
@@ -33,13 +33,15 @@ from tuner.errors import OwnedError, StorageError
 from tuner.faults import fault_point
 from tuner.study import tables
 from tuner.study.optuna_rows import end_trial, fail_waiting, insert_trial, read_trials
-from tuner.study.own_rows import EpochRows, rows_of, set_trial
+from tuner.study.own_rows import EpochRows, rows_of, set_trial, vectors_of
 from tuner.study.records import AskedTrial, StoredTrial
 from tuner.study.storage import open_optuna, storage_errors
 from tuner.study.transactions import Transactions
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 
 UID_ATTR = "tuner:uid"
+OBJECTIVES_ATTR = "tuner:objectives"
+"""The names of several objectives, in Optuna's order."""
 
 TOUCH_EVERY_S = 1.0
 """How often the session's wall time is written along with a record; a death loses at most this much of it."""
@@ -68,6 +70,8 @@ class OpenTrial:
     params: Mapping[str, Any]
     values: tuple[float, ...]
     """The objective after epochs 1, 2, ... as far as they are recorded."""
+    metrics: tuple[Mapping[str, float | None], ...]
+    """All that was recorded after epochs 1, 2, ...; None where it was not finite."""
     checkpoints: tuple[Checkpoint, ...]
     """Recorded checkpoints, the newest first."""
     n_attempts: int
@@ -189,19 +193,21 @@ class StudyStore:
         self._update_header(study_id=self._study._study_id)  # noqa: SLF001  no public way
 
     def _create_in_optuna(self, spec: Spec) -> optuna.Study:
-        metric = f"val/{spec.objective.metric}"
+        goals = spec.goals
         study = optuna.create_study(
             storage=self._storage,
             study_name=self._name,
-            direction="maximize" if spec.maximize else "minimize",
+            directions=["maximize" if maximize else "minimize" for maximize in goals.maximize],
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
         fault_point("study_created")
         study.set_user_attr(UID_ATTR, self._uid)
-        study.set_user_attr("tuner:metric", metric)
+        study.set_user_attr("tuner:metric", f"val/{goals.lead.metric}")
+        if goals.are_several:
+            study.set_user_attr(OBJECTIVES_ATTR, list(goals.keys))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([metric])
+            study.set_metric_names(list(goals.keys))
         return study
 
     def _load(self) -> optuna.Study:
@@ -254,9 +260,10 @@ class StudyStore:
         with self._transaction() as connection:
             return float(connection.execute(query).scalar() or 0.0)
 
-    def history(self) -> list[StoredTrial]:
+    def history(self, objectives: Sequence[str] = ()) -> list[StoredTrial]:
         """All trials as Optuna's tables hold them, in the order of their numbers.
 
+        `objectives` are the names of several ones, whose curves are in our tables.
         A trial that somebody enqueued through Optuna is ended as FAIL: nobody else would ever train it.
         """
         assert self._study is not None
@@ -264,7 +271,8 @@ class StudyStore:
         with self._transaction() as connection:
             fail_waiting(connection, study_id)
             trials, self._trial_ids = read_trials(connection, study_id)
-        return trials
+            vectors = vectors_of(connection, self._uid, objectives) if len(objectives) > 1 else {}
+        return [replace(trial, vectors=vectors[trial.number]) if trial.number in vectors else trial for trial in trials]
 
     def open_trials(self, metric: str, history: Sequence[StoredTrial]) -> list[OpenTrial]:
         """Trials that an earlier session left RUNNING or paused, in the order of their numbers."""
@@ -277,11 +285,13 @@ class StudyStore:
         epochs = rows_of(connection, tables.epochs, here, order="epoch")
         checkpoints = rows_of(connection, tables.checkpoints, here, order="epoch")
         attempts = rows_of(connection, tables.attempts, here, order="attempt")
-        values = [json.loads(row.metrics).get(metric) for row in epochs]
+        metrics = [json.loads(row.metrics) for row in epochs]
+        values = [of_epoch.get(metric) for of_epoch in metrics]
         return OpenTrial(
             trial=trial.number,
             params=trial.params,
             values=tuple(math.nan if value is None else value for value in values),
+            metrics=tuple(metrics),
             checkpoints=tuple(
                 Checkpoint(epoch=row.epoch, file=row.file, sha256=row.sha256, size_bytes=row.size_bytes)
                 for row in reversed(checkpoints)
@@ -324,7 +334,7 @@ class StudyStore:
             connection.execute(_ADD_ATTEMPT, row)
             set_trial(connection, self._uid, new.trial, state=TrialState.RUNNING.value, reason="")
 
-    def record_epochs(self, ends: Sequence[EpochEnd], metric: str) -> None:
+    def record_epochs(self, ends: Sequence[EpochEnd], metric: str | None) -> None:
         """Record epochs that ended at about the same time, in one transaction: once it returns, they cannot be lost.
 
         An epoch that was recorded before (repeated after a fault) is replaced by itself; Optuna keeps the first value
@@ -364,18 +374,22 @@ class StudyStore:
         *,
         value: float | None,
         best_epoch: int,
+        values: Sequence[float] = (),
+        constraints: Mapping[str, float] | None = None,
         reason: str = "",
         message: str = "",
     ) -> None:
         """End a trial for good: our row, Optuna's state and value, the reason as a user attribute.
 
+        `values` are those of several objectives, and `constraints` by how much each is missed.
         Safe to repeat, with another outcome too, as long as it was not recorded.
         """
         ours = {"state": state.value, "reason": reason, "message": message, "best_epoch": best_epoch}
         attrs = {"reason": reason, "best_epoch": best_epoch}
         with self._transaction() as connection:
             set_trial(connection, self._uid, trial, **ours)
-            if not end_trial(connection, self._trial_ids[trial], state, value, attrs):
+            trial_id = self._trial_ids[trial]
+            if not end_trial(connection, trial_id, state, value, attrs, values=values, constraints=constraints):
                 raise OwnedError(f"study {self._name!r}: somebody else ended trial {trial} while this driver ran")
             fault_point("before_tell")
         self._transactions.once_durable(lambda: fault_point("told"))
