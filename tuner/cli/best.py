@@ -8,19 +8,27 @@ from typing import TYPE_CHECKING
 import click
 
 from tuner.cli import options
-from tuner.cli.tables import number
+from tuner.cli.tables import named, number
 
 if TYPE_CHECKING:
     from tuner.workflows.best import Export
 
 
 @click.command(epilog="\b\nExamples:\n  tuner best\n  tuner best --study mlp --trial 12 --out models/mlp")
+@click.option(
+    "--pick",
+    "rule",
+    metavar="RULE",
+    help="Of several objectives' front: knee (default), or weights such as accuracy=0.7,params=0.3.",
+)
 @click.option("--trial", type=int, metavar="N", help="Another trial than the best one.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder; default: exports/<study>-<trial>.")
 @options.study
 @options.storage
 @options.as_json
-def command(trial: int | None, out: Path | None, study: str | None, storage: str, as_json: bool) -> None:
+def command(
+    rule: str | None, trial: int | None, out: Path | None, study: str | None, storage: str, as_json: bool
+) -> None:
     """Export the best trial, after re-evaluating its weights.
 
     The stored weights are loaded and evaluated on the validation part; nothing is exported unless that gives the
@@ -28,7 +36,7 @@ def command(trial: int | None, out: Path | None, study: str | None, storage: str
     """
     from tuner.workflows.best import best
 
-    export = best(storage=storage, study=study, trial=trial, out=out)
+    export = best(storage=storage, study=study, trial=trial, out=out, rule=rule)
     if as_json:
         options.print_json(export.to_json())
     else:
@@ -42,6 +50,7 @@ def _text(export: Export) -> str:
             f"trial {bundle.trial} of {bundle.study}, epoch {bundle.epoch}: {bundle.metric} {number(bundle.value)}, "
             f"re-evaluated {number(export.reevaluated)}"
         ),
+        *([f"picked: {export.picked}", f"  {named(bundle.objectives)}"] if bundle.objectives else []),
         *(
             f"  {name} {number(value)}"
             for name, value in bundle.metrics.items()

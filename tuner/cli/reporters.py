@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tuner.cli.tables import duration, number, scalar
+from tuner.cli.tables import best_line, cell, duration, front_table, named, number, scalar
 from tuner.control.controller import TrialState
 from tuner.errors import NoTrialError
 from tuner.space.parameters import Params
@@ -66,7 +66,7 @@ class JsonReporter:
         event = _EVENTS[type(progress)]
         if event is None:
             return
-        fields = {name: _finite(value) for name, value in asdict(progress).items()}
+        fields = {name: _finite(value) for name, value in asdict(progress).items() if not _is_unused(name, value)}
         click.echo(json.dumps({"event": event, **fields}, allow_nan=False))
 
     def done(self, result: SearchResult) -> None:
@@ -80,6 +80,11 @@ _EVENTS: dict[type[Any], str | None] = {
     EpochEnded: "epoch",
     Note: "note",
 }
+
+
+def _is_unused(name: str, value: Any) -> bool:
+    """Fields that only several objectives have."""
+    return (name in ("values", "objectives") and not value) or (name == "n_front" and value is None)
 
 
 def _finite(value: Any) -> Any:
@@ -131,7 +136,8 @@ def _headline(started: StudyStarted) -> str:
         budget += f", {duration(max(0.0, started.timeout_s - started.seconds_before))} left"
     workers = f"{started.workers} worker{'s' * (started.workers > 1)} on {', '.join(started.devices)}"
     threads = f"{started.threads} thread{'s' * (started.threads > 1)} each"
-    return f"{verb} {started.study} for {started.metric}: {budget}; {workers}, {threads}"
+    wanted = ", ".join(started.objectives) or started.metric
+    return f"{verb} {started.study} for {wanted}: {budget}; {workers}, {threads}"
 
 
 def _trial_line(trial: TrialFinished, n_trials: int | None) -> str:
@@ -139,6 +145,8 @@ def _trial_line(trial: TrialFinished, n_trials: int | None) -> str:
     outcome = trial.state.value + (f" ({trial.reason})" if trial.reason and trial.reason != trial.state.value else "")
     value = f" {number(trial.value)}" if trial.value is not None else ""
     best = "  best so far" if trial.is_best else ""
+    if trial.values:
+        value, best = f" {named(trial.values)}", "  on the front" if trial.is_best else ""
     message = f": {trial.message.splitlines()[0]}" if trial.message else ""
     epochs = f"{trial.epochs} epoch{'s' * (trial.epochs != 1)}"
     return f"trial {trial.trial}{of}: {outcome}{value} after {epochs}, {duration(trial.seconds)}{best}{message}"
@@ -149,8 +157,11 @@ def summary(result: SearchResult) -> str:
     status = result.status
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items() if count)
     lines = [f"study {status.study.name}: {counts or 'no trials'} in {duration(status.study.seconds)}"]
-    if status.best is not None:
+    if status.front:
+        lines += [front_table(status.front), best_line(status.best)] if status.best else []
+    elif status.best is not None:
         lines.append(f"best: trial {status.best.number} with val/{status.study.metric} {number(status.best.value)}")
+    if status.best is not None:
         lines += _params_lines(status.best.params)
     if result.ended is Ended.INTERRUPTED:
         lines.append("interrupted, nothing is lost: the same command goes on")
@@ -175,6 +186,7 @@ class LiveReporter:
         self._paused: set[int] = set()
         self._n_over = 0
         self._best: tuple[int | None, float | None] = (None, None)
+        self._n_front: int | None = None
         # Last: it renders at once, and later from a thread of its own.
         self._live = Live(
             console=console, refresh_per_second=REFRESH_PER_S, transient=True, get_renderable=self._render
@@ -192,6 +204,7 @@ class LiveReporter:
             case StudyStarted():
                 self._started, self._since = progress, time.monotonic()
                 self._best = (progress.best_trial, progress.best_value)
+                self._n_front = progress.n_front
                 self._print(_headline(progress))
             case TrialStarted():
                 self._running[progress.trial] = (progress, None)
@@ -210,7 +223,9 @@ class LiveReporter:
         else:
             self._paused.discard(trial.trial)
             self._n_over += 1
-        if trial.is_best:
+        if trial.n_front is not None:
+            self._n_front = trial.n_front
+        elif trial.is_best:
             self._best = (trial.trial, trial.value)
         self._print(_trial_line(trial, self._started.n_trials if self._started else None))
 
@@ -227,6 +242,8 @@ class LiveReporter:
         elapsed = time.monotonic() - self._since
         grid = Table.grid(padding=(0, 1))
         best = f"best {number(self._best[1])} (trial {self._best[0]})" if self._best[1] is not None else "no best yet"
+        if self._n_front is not None:
+            best = f"{self._n_front} on the front"
         paused = f", {len(self._paused)} paused" if self._paused else ""
         text = Text(f"{done}/{started.n_trials or '?'} trials{paused}  {best}  {duration(elapsed)}")
         grid.add_row(
@@ -234,15 +251,23 @@ class LiveReporter:
         )
         return grid
 
+    @property
+    def _shown_metrics(self) -> tuple[str, ...]:
+        if self._started is None:
+            return ("value",)
+        return self._started.objectives or (self._started.metric,)
+
     def _table(self) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
-        for name in ("trial", "epoch", self._started.metric if self._started else "value"):
+        names = self._shown_metrics
+        for name in ("trial", "epoch", *names):
             table.add_column(name, no_wrap=True, min_width=max(7, len(name)))
         table.add_column("params", no_wrap=True, overflow="ellipsis", ratio=1)  # what is left of the line
         for trial, (started, epoch) in sorted(self._running.items())[:MAX_SHOWN_RUNNING]:
             done = epoch.epoch if epoch else started.first_epoch - 1
             params = " ".join(f"{name}={scalar(value)}" for name, value in started.params.items())
-            table.add_row(str(trial), f"{done}/{started.last_epoch}", number(epoch.value if epoch else None), params)
+            values = [cell(name, epoch.metrics.get(name) if epoch else None) for name in names]
+            table.add_row(str(trial), f"{done}/{started.last_epoch}", *values, params)
         return table
 
     def done(self, result: SearchResult) -> None:

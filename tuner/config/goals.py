@@ -60,9 +60,10 @@ class Goals:
         named = {name.name for constraint in self.constraints for name in constraint.names}
         return {objective.metric for objective in self.objectives} | named
 
-    def vector(self, metrics: Mapping[str, float]) -> tuple[float, ...]:
+    def vector(self, metrics: Metrics) -> tuple[float, ...]:
         """The values of several objectives after an epoch; empty for one, whose value says all."""
-        return tuple(metrics[key] for key in self.keys) if self.are_several else ()
+        values = [metrics[key] for key in self.keys] if self.are_several else []
+        return tuple(math.nan if value is None else value for value in values)
 
     def excesses(self, config: TrialConfig, metrics: Metrics) -> dict[str, float]:
         """By how much each constraint is missed (0 or less: it holds), as far as that can be told."""

@@ -52,8 +52,6 @@ COSTS: dict[str, MetricInfo] = {
 
 They belong to no part of the data, and do not tell one epoch from another: a search needs a metric beside them.
 """
-MEASURED = ("latency_ms", "epoch_seconds")
-"""Costs that are timed, and differ from run to run."""
 
 
 def recorded_as(name: str) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from tuner.config.messages import Problems
 from tuner.config.metrics import COSTS
 from tuner.config.schema import (
+    AshaPruner,
     AutoPruner,
     CmaEsSampler,
     MedianPruner,
@@ -21,7 +22,7 @@ from tuner.space.document import Located
 
 MAX_OBJECTIVES = 6
 """With more, nearly every trial is on the front, which then tells nothing."""
-PARETO_PRUNERS = (AutoPruner, NoPruner, MedianPruner, PercentilePruner)
+PARETO_PRUNERS = (AutoPruner, NoPruner, MedianPruner, PercentilePruner, AshaPruner)
 """Pruners that rank by several objectives."""
 
 

@@ -15,7 +15,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,9 +50,13 @@ class Bundle:
     versions: Mapping[str, str]
     files: Mapping[str, str]
     """SHA-256 of every other file of the export."""
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    """Several objectives by name, as the search had them; empty for one."""
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if not self.objectives:
+            del plain["objectives"]
         return {
             "format": FORMAT,
             **plain,
@@ -89,6 +93,7 @@ class Bundle:
     @classmethod
     def _from_json(cls, plain: dict[str, Any]) -> Bundle:
         config = TrialConfig.model_validate_json(json.dumps(plain["config"]))
+        plain = {"objectives": {}, **plain}  # only with several
         fields = {name: plain[name] for name in cls.__dataclass_fields__}
         return cls(**{**fields, "config": config, "data": DataInfo.from_json(plain["data"])})
 

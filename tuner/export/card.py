@@ -12,6 +12,7 @@ def render(bundle: Bundle) -> str:
             f"# {bundle.study}, trial {bundle.trial}",
             "",
             _summary(bundle),
+            *_objectives(bundle),
             "",
             "## Metrics",
             "",
@@ -55,6 +56,13 @@ def _summary(bundle: Bundle) -> str:
         f"A `{bundle.config.model.kind}` for {bundle.data.task} on `{bundle.data.kind}`, from a hyperparameter search "
         f"by `{bundle.metric}`: {bundle.value:.6g} at epoch {bundle.epoch}."
     )
+
+
+def _objectives(bundle: Bundle) -> list[str]:
+    if not bundle.objectives:
+        return []
+    values = ", ".join(f"{name} {value:.6g}" for name, value in bundle.objectives.items())
+    return [f"It is one of several compromises between objectives: {values}."]
 
 
 def _caution(bundle: Bundle) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +19,12 @@ from tuner.control.controller import TrialState
 from tuner.errors import NotFoundError, StorageError
 from tuner.space.parameters import Scalar
 from tuner.study import tables
+from tuner.study.fronts import ObjectiveRow, front_of, objectives_of, values_of
 from tuner.study.storage import open_readonly, storage_errors
 from tuner.training.events import Checkpoint
+
+INFEASIBLE = "infeasible"
+"""The reason of a trial that breaks a constraint, or whose params do not go together."""
 
 _STATES = {
     "COMPLETE": TrialState.COMPLETE,
@@ -39,9 +43,23 @@ class StudyRow:
     name: str
     uid: str
     metric: str
+    """The one that tells a trial's best epoch: the objective, or the leading one of several."""
     maximize: bool
     created_at: float
     seconds: float
+    objectives: tuple[ObjectiveRow, ...] = ()
+    """Several, in their order; empty for one."""
+
+    @property
+    def lead(self) -> int:
+        """The index of `metric` among several objectives."""
+        names = [objective.name for objective in self.objectives]
+        return names.index(f"val/{self.metric}") if f"val/{self.metric}" in names else 0
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """What makes each of several objectives one that is minimised."""
+        return tuple(-1.0 if objective.maximize else 1.0 for objective in self.objectives)
 
     @property
     def direction(self) -> str:
@@ -60,12 +78,22 @@ class TrialRow:
     seconds: float
     reason: str
     best_epoch: int
+    values: Mapping[str, float] | None = None
+    """Several objectives by name, of a complete trial; None where the study has one, or the trial no values."""
+    is_on_front: bool | None = None
+    """Whether no other trial is better in everything; None where the study has one objective."""
+
+    @property
+    def can_be_best(self) -> bool:
+        """Complete, and no constraint broken."""
+        return self.state is TrialState.COMPLETE and self.value is not None and self.reason != INFEASIBLE
 
     def to_json(self) -> dict[str, Any]:
+        several = {"values": self.values and dict(self.values), "front": self.is_on_front}
         return {
             "number": self.number,
             "state": self.state.value,
-            "value": self.value,
+            **({"value": self.value} if self.is_on_front is None else several),
             "params": dict(self.params),
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
@@ -146,14 +174,18 @@ class StudyReader:
             created_at = _scalar(connection, select(tables.studies.c.created_at).where(tables.studies.c.uid == uid))
             total = func.sum(tables.sessions.c.seconds)
             seconds = _scalar(connection, select(total).where(tables.sessions.c.uid == uid))
+        objectives = objectives_of(connection, row.study_id, attrs)
+        metric = str(attrs.get("tuner:metric", "value"))
+        lead = next((item for item in objectives if item.name == metric), None)
         return StudyRow(
             study_id=row.study_id,
             name=row.study_name,
             uid=uid,
-            metric=str(attrs.get("tuner:metric", "value")).removeprefix("val/"),
-            maximize=row.direction == "MAXIMIZE",
+            metric=metric.removeprefix("val/"),
+            maximize=lead.maximize if lead else row.direction == "MAXIMIZE",
             created_at=created_at,
             seconds=seconds,
+            objectives=objectives,
         )
 
     def study(self, name: str | None) -> StudyRow:
@@ -212,7 +244,24 @@ class StudyReader:
             params = _params(connection, study.study_id, number)
             own = self._own_rows(connection, study.uid, number)
             work = self._work(connection, study.uid, number)
-        return [_trial_row(row, params, own, work) for row in base]
+            rows = [_trial_row(row, params, own, work) for row in base]
+            return self._with_values(connection, study, rows)
+
+    def _with_values(self, connection: Connection, study: StudyRow, rows: list[TrialRow]) -> list[TrialRow]:
+        """The trials with the values of several objectives, those on the front marked."""
+        if not study.objectives:
+            return rows
+        values = values_of(connection, study.study_id)
+        refused = {number for number, row in self._own_rows(connection, study.uid).items() if row.reason == INFEASIBLE}
+        front = front_of(study.objectives, values, refused)
+        names = [objective.name for objective in study.objectives]
+        found = []
+        for row in rows:
+            own = values.get(row.number)
+            named = dict(zip(names, own, strict=True)) if own else None
+            value = own[study.lead] if own else None
+            found.append(replace(row, value=value, values=named, is_on_front=row.number in front))
+        return found
 
     def outline(self, study: StudyRow) -> tuple[dict[TrialState, int], TrialRow | None]:
         """How many trials are in each state, and the best one: at thousands of trials half the time of `trials`."""
@@ -294,7 +343,7 @@ class StudyReader:
 
 def best_of(trials: list[TrialRow], *, maximize: bool) -> TrialRow | None:
     """The complete trial with the best value; the first of equal ones, as Optuna has it."""
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
+    complete = [trial for trial in trials if trial.can_be_best]
     sign = -1.0 if maximize else 1.0
     return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
 

@@ -12,15 +12,16 @@ from typing import Any
 from tuner.config.code import fingerprints, targets_of
 from tuner.config.schema import PythonData, PythonModel, TrialConfig
 from tuner.config.spec import Spec
-from tuner.errors import NotFoundError, NoTrialError, VerificationError
+from tuner.errors import NotFoundError, UsageError, VerificationError
 from tuner.execution.processes import ProcessExecutor
 from tuner.execution.protocol import EvaluateRequest, Evaluation, PrepareRequest
 from tuner.export import card
 from tuner.export.bundle import CARD, CODE, WEIGHTS, Bundle, replaced_folder, sha256_of, write_bundle
 from tuner.paths import DEFAULT_STORAGE, StudyPaths
 from tuner.registry import target_file
-from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail, best_of
+from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail
 from tuner.training.job import TrainJob
+from tuner.workflows.pick import pick
 
 TOLERANCE_OFF_CPU = 1e-4
 """Relative difference that is accepted for weights that an accelerator trained: its arithmetic is not repeatable."""
@@ -34,13 +35,17 @@ class Export:
     reevaluated: float
     path: Path
     files: tuple[str, ...]
+    picked: str = ""
+    """Why this trial, of several objectives' front."""
 
     def to_json(self) -> dict[str, Any]:
         bundle = self.bundle
         test = {name.removeprefix("test/"): value for name, value in bundle.metrics.items() if name.startswith("test/")}
+        several = {"values": dict(bundle.objectives), "picked": self.picked} if bundle.objectives else {}
         return {
             "study": bundle.study,
             "trial": bundle.trial,
+            **several,
             "metric": bundle.metric,
             "value": bundle.value,
             "reevaluated": self.reevaluated,
@@ -53,16 +58,22 @@ class Export:
 
 
 def best(
-    *, storage: str = DEFAULT_STORAGE, study: str | None = None, trial: int | None = None, out: Path | None = None
+    *,
+    storage: str = DEFAULT_STORAGE,
+    study: str | None = None,
+    trial: int | None = None,
+    out: Path | None = None,
+    rule: str | None = None,
 ) -> Export:
     """Export a trial (the best one by default) to `out` (`exports/<study>-<trial>` by default).
 
-    Raises NotFoundError, NoTrialError when none is complete, VerificationError when the weights do not give the
-    stored value.
+    With several objectives `rule` picks one of the front, see `tuner.workflows.pick`. Raises NotFoundError,
+    UsageError, NoTrialError when none is complete, VerificationError when the weights do not give the stored value.
     """
     reader = StudyReader.open(storage)
     row = reader.own_study(study)
-    detail = reader.trial(row, _choose(reader, row, trial))
+    number, why = _choose(reader, row, trial, rule)
+    detail = reader.trial(row, number)
     header = reader.header(row)
     folder = out or Path("exports") / f"{row.name}-{detail.row.number}"
     with replaced_folder(folder) as temporary:
@@ -76,17 +87,22 @@ def best(
         files = {path.relative_to(temporary).as_posix(): sha256_of(path) for path in written}
         write_bundle(temporary, replace(bundle, files=files))
     return Export(
-        bundle=Bundle.read(folder), reevaluated=reevaluated, path=folder, files=("bundle.json", *sorted(files))
+        bundle=Bundle.read(folder),
+        reevaluated=reevaluated,
+        path=folder,
+        files=("bundle.json", *sorted(files)),
+        picked=why,
     )
 
 
-def _choose(reader: StudyReader, study: StudyRow, number: int | None) -> int:
-    if number is not None:
-        return number
-    found = best_of(reader.trials(study), maximize=study.maximize)
-    if found is None:
-        raise NoTrialError(f"study {study.name!r} has no complete trial yet; see `tuner trials --study {study.name}`")
-    return found.number
+def _choose(reader: StudyReader, study: StudyRow, number: int | None, rule: str | None) -> tuple[int, str]:
+    """The trial to export, and why it is this one where that is not plain."""
+    if number is None:
+        picked = pick(study, reader.trials(study), rule)
+        return picked.trial.number, picked.why
+    if rule is not None:
+        raise UsageError("--pick and --trial both say which trial to take; leave one of them out")
+    return number, "named by --trial" if study.objectives else ""
 
 
 def _evaluate(
@@ -191,6 +207,7 @@ def _bundle(
         value=value,
         metrics={name: number if math.isfinite(number) else None for name, number in evaluation.metrics.items()},
         params=detail.row.params,
+        objectives=detail.row.values or {},
         config=config,
         data=evaluation.data,
         preprocess=evaluation.preprocess,

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tuner.config.spec import Spec
-from tuner.control.controller import Controller, TrialState
+from tuner.control.controller import Controller, TrialState, is_feasible
 from tuner.errors import SearchFailedError
 from tuner.execution.protocol import Event, Executor, WorkerLost
 from tuner.faults import fault_point
@@ -60,6 +60,7 @@ class Driver:
     ) -> None:
         self._spec = spec
         self._metric = f"val/{spec.objective.metric}"
+        self._goals = spec.goals
         self._paths = paths
         self._store = store
         self._controller = controller
@@ -153,6 +154,8 @@ class Driver:
             self._conclude(run, left.outcome, left.message)
         elif left.values and not math.isfinite(left.values[-1]):
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.DIVERGED])
+        elif self._is_too_costly(run):
+            self._conclude(run, Outcome.STOPPED, "")
         else:
             self._go_by(self._controller.judge(left.trial), run)
 
@@ -220,6 +223,7 @@ class Driver:
             threads=self._placement.threads,
             device=run.device,
             n_cores=self._placement.n_cores,
+            goals=self._goals,
         )
 
     def _device(self) -> str:
@@ -232,13 +236,14 @@ class Driver:
     def _handle(self, events: Sequence[Event]) -> None:
         ends = [event for event in events if isinstance(event, EpochEnd) and self._is_current(event)]
         if ends:
-            self._store.record_epochs(ends, self._metric)
+            self._store.record_epochs(ends, None if self._goals.are_several else self._metric)
             pauses = self._interrupts.count > 0  # for all lanes of a program alike, whenever the interrupt came
             for end in ends:
                 self._answer(end, pauses=pauses)
         with self._store.together():
             for event in events:
                 if isinstance(event, TrialEnd) and self._is_current(event):
+                    self._runs[event.trial].costs = event.costs
                     self._end(event.trial, event.outcome, event.message, event.cause)
                 elif isinstance(event, WorkerLost) and self._is_current(event):
                     self._end(event.trial, Outcome.KILLED, event.message, event.message)
@@ -258,7 +263,10 @@ class Driver:
             older = [item for item in run.checkpoints if item.epoch in end.kept and item.epoch != end.epoch]
             run.checkpoints = sorted([*older, end.checkpoint], key=lambda item: -item.epoch)
         value = end.metrics[self._metric]
-        decision = self._controller.report(end.trial, end.epoch, value)
+        run.metrics[end.epoch] = end.metrics
+        decision = self._controller.report(end.trial, end.epoch, value, self._goals.vector(end.metrics))
+        if self._is_too_costly(run):
+            decision = Decision.STOP
         if decision is Decision.CONTINUE and pauses:
             decision = Decision.PAUSE
         self._executor.reply(end.trial, decision)
@@ -272,6 +280,12 @@ class Driver:
                 metrics=end.metrics,
             )
         )
+
+    def _is_too_costly(self, run: OpenRun) -> bool:
+        """Whether a constraint on costs is broken for good; one epoch alone, the first, is not timed well enough."""
+        if not self._goals.constraints or not 1 < run.epoch < run.last_epoch:
+            return False
+        return bool(self._goals.broken(run.config, run.metrics[run.epoch]))
 
     def _end(self, trial: int, outcome: Outcome, message: str, cause: str) -> None:
         run = self._runs.pop(trial)
@@ -293,6 +307,8 @@ class Driver:
             self._conclude(run, outcome, message)
 
     def _conclude(self, run: OpenRun, outcome: Outcome, message: str) -> None:
+        if outcome is Outcome.STOPPED and self._is_too_costly(run):
+            outcome, message = Outcome.INFEASIBLE, self._goals.broken(run.config, run.metrics[run.epoch])
         if outcome in PRUNED:
             self._finish(run, TrialState.PRUNED, PRUNED[outcome], message)
         else:
@@ -330,20 +346,38 @@ class Driver:
 
     def _finish(self, run: OpenRun, state: TrialState, reason: str, message: str = "") -> None:
         best_epoch, _ = self._controller.best_epoch(run.trial)
-        value = self._controller.finish(run.trial, state)
+        is_complete = state is TrialState.COMPLETE
+        metrics = run.metrics.get(best_epoch if is_complete else run.epoch, run.costs)
+        values = self._goals.vector(metrics) if is_complete else ()
+        is_bound = run.config is not self._spec.base
+        constraints = self._goals.excesses(run.config, metrics) if is_bound else {}
+        value = self._controller.finish(run.trial, state, values, constraints)
+        is_winner = is_complete and is_feasible(constraints)
+        if is_complete and not is_winner:
+            reason, message = "infeasible", self._goals.broken(run.config, metrics, final=True)
         self._store.finish(
             run.trial,
             state,
             value=value,
-            best_epoch=best_epoch if state is TrialState.COMPLETE else 0,
+            best_epoch=best_epoch if is_complete else 0,
+            values=values,
+            constraints=constraints,
             reason=reason,
             message=message,
         )
-        is_best = self._retention.finished(run.trial, value, best_epoch)
-        self._show_finished(run, state, value, reason, message, is_best=is_best)
+        is_best = self._retention.finished(run.trial, value if is_winner else None, best_epoch, values)
+        self._show_finished(run, state, value, reason, message, is_best=is_best, values=values)
 
     def _show_finished(
-        self, run: OpenRun, state: TrialState, value: float | None, reason: str, message: str, *, is_best: bool
+        self,
+        run: OpenRun,
+        state: TrialState,
+        value: float | None,
+        reason: str,
+        message: str,
+        *,
+        is_best: bool,
+        values: tuple[float, ...] = (),
     ) -> None:
         self._reporter.show(
             TrialFinished(
@@ -356,6 +390,8 @@ class Driver:
                 message=message,
                 is_best=is_best,
                 params=run.params,
+                n_front=self._retention.n_front,
+                values=dict(zip(self._goals.keys, values, strict=True)) if values else {},
             )
         )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tuner.control.controller import TrialState
@@ -26,6 +27,10 @@ class StudyStarted:
     storage: str
     best_trial: int | None
     best_value: float | None
+    objectives: tuple[str, ...] = ()
+    """Several, the curve's name of each; empty for one."""
+    n_front: int | None = None
+    """Trials on the front so far, with several objectives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +68,12 @@ class TrialFinished:
     reason: str
     message: str
     is_best: bool
+    """With several objectives: on the front."""
     params: Params
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Several objectives by name, of a complete trial."""
+    n_front: int | None = None
+    """Trials on the front now, with several objectives."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

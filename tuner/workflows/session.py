@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from importlib import metadata
 
 from tuner.config.code import fingerprints, reachable_targets
+from tuner.config.metrics import METRICS
 from tuner.config.schema import GridSampler, TrialConfig
 from tuner.config.spec import Spec
-from tuner.control.controller import Controller, TrialState
+from tuner.control.controller import Controller, TrialState, is_feasible
 from tuner.data.info import DataInfo
-from tuner.errors import ChangedError, NotFoundError
+from tuner.errors import ChangedError, ConfigError, NotFoundError
 from tuner.execution.protocol import Executor, LanesRequest, PrepareRequest
 from tuner.paths import StudyPaths
 from tuner.study.advisor import StudyAdvisor
@@ -33,7 +34,7 @@ from tuner.workflows.measuring import settle
 from tuner.workflows.placement import Found, Placement, Remembered, plan
 from tuner.workflows.progress import Note, Reporter, StudyStarted
 from tuner.workflows.result import Ended, SearchResult
-from tuner.workflows.retention import Retention
+from tuner.workflows.retention import Finished, Retention
 from tuner.workflows.status import status_of
 
 DEFAULT_TRIALS = 50
@@ -110,6 +111,7 @@ class Session:
             threads=planned.thread_choices[0],
         )
         info = self.executor.prepare(request)
+        _refuse_other_task(spec, info)
         placement, note = settle(planned, self.executor, request, info, machine.versions)
         for message in (note, _thread_change(earlier.threads, placement)):
             if message:
@@ -143,8 +145,15 @@ class Session:
 
     def _drive(self, store: StudyStore, placement: Placement) -> tuple[Ended, Interrupts]:
         spec = self.spec
-        history = store.history()
-        retention = Retention(store, self.paths.trial, maximize=spec.maximize)
+        goals = spec.goals
+        history = store.history(goals.keys if goals.are_several else ())
+        retention = Retention(
+            store,
+            self.paths.trial,
+            maximize=spec.maximize,
+            objectives=goals.maximize,
+            lead=goals.objectives.index(goals.lead),
+        )
         retention.restore(_finished(history))
         advisor = StudyAdvisor(
             name=spec.study,
@@ -155,6 +164,8 @@ class Session:
             max_epochs=spec.max_epochs(),
             epochs_of=spec.epochs_of,
             history=history,
+            objectives=goals.maximize,
+            lead=goals.objectives.index(goals.lead),
         )
         n_trials = _n_trials(spec)
         controller = Controller(
@@ -205,9 +216,12 @@ class Session:
             )
             return self.executor.measure_lanes(LanesRequest(job=job, sizes=sizes)).step_seconds
 
+        search = spec.search
+        if search.lanes == "auto" and "epoch_seconds" in spec.goals.costs:
+            search = search.model_copy(update={"lanes": 1})  # a lane's share of an epoch is no trial's own time
         planned = LanePlan(
             space=spec.space,
-            search=spec.search,
+            search=search,
             on_cpu=device == "cpu",
             measure=measure,
             remembered=Remembered.of("lanes"),
@@ -242,6 +256,8 @@ class Session:
                 storage=self.storage,
                 best_trial=best_trial,
                 best_value=best_value,
+                objectives=self.spec.goals.keys if self.spec.goals.are_several else (),
+                n_front=retention.n_front,
             )
         )
         for note in _notes(self.spec):
@@ -284,13 +300,22 @@ def _n_useful(history: Sequence[StoredTrial], n_trials: int | None, workers: int
     return max(1, n_trials - sum(trial.is_finished for trial in history))
 
 
-def _finished(history: Sequence[StoredTrial]) -> dict[int, tuple[float | None, int]]:
-    """Value (None when it is not complete) and best epoch of every trial that is over."""
-    return {
-        trial.number: (trial.value if trial.state is TrialState.COMPLETE else None, trial.best_epoch)
-        for trial in history
-        if trial.is_finished
-    }
+def _finished(history: Sequence[StoredTrial]) -> dict[int, Finished]:
+    """Of every trial that is over what decides about its weights."""
+    return {trial.number: _end_of(trial) for trial in history if trial.is_finished}
+
+
+def _end_of(trial: StoredTrial) -> Finished:
+    if trial.state is not TrialState.COMPLETE or not is_feasible(trial.constraints):
+        return Finished(value=None, best_epoch=trial.best_epoch)
+    return Finished(value=trial.value, best_epoch=trial.best_epoch, values=trial.values)
+
+
+def _refuse_other_task(spec: Spec, info: DataInfo) -> None:
+    """Metrics beside the leading one, which the data was prepared for, must be for its task too."""
+    other = [name for name in sorted(spec.goals.metrics) if METRICS[name].task not in ("any", info.task)]
+    if other:
+        raise ConfigError(f"{', '.join(other)}: not a metric of {info.task}, which the data is for; name another one")
 
 
 def _refuse_changes(spec: Spec, stored: Spec) -> None:

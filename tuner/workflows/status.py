@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from tuner.control.controller import TrialState
 from tuner.errors import NotFoundError
 from tuner.paths import StudyPaths
 from tuner.study.queries import StudyReader, StudyRow, TrialDetail, TrialRow
+from tuner.workflows.pick import front_rows, pick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +20,23 @@ class Status:
     study: StudyRow
     counts: dict[str, int]
     best: TrialRow | None
+    """With several objectives the knee of the front."""
+    front: tuple[TrialRow, ...] = ()
+    """Of several objectives: the trials that no other is better than in everything."""
 
     def to_json(self) -> dict[str, Any]:
         best = self.best
+        if self.study.objectives:
+            return {
+                "study": self.study.name,
+                "objectives": [
+                    {"metric": objective.name, "direction": objective.direction} for objective in self.study.objectives
+                ],
+                "trials": self.counts,
+                "best": best and _of_front(best),
+                "front": [_of_front(trial) for trial in self.front],
+                "seconds": round(self.study.seconds, 3),
+            }
         return {
             "study": self.study.name,
             "metric": f"val/{self.study.metric}",
@@ -28,6 +45,10 @@ class Status:
             "best": best and {"trial": best.number, "value": best.value, "params": dict(best.params)},
             "seconds": round(self.study.seconds, 3),
         }
+
+
+def _of_front(trial: TrialRow) -> dict[str, Any]:
+    return {"trial": trial.number, "values": dict(trial.values or {}), "params": dict(trial.params)}
 
 
 def statuses_of(storage: str) -> list[Status]:
@@ -43,8 +64,14 @@ def status_of(storage: str, name: str | None) -> Status:
 
 
 def _status(reader: StudyReader, study: StudyRow) -> Status:
-    counts, best = reader.outline(study)
-    return Status(study=study, counts={state.value: count for state, count in counts.items()}, best=best)
+    if study.objectives:
+        trials = reader.trials(study)
+        front = front_rows(trials)
+        by_state = Counter(trial.state for trial in trials)
+        counts = {state.value: by_state[state] for state in TrialState}
+        return Status(study=study, counts=counts, best=pick(study, trials).trial if front else None, front=front)
+    outline, best = reader.outline(study)
+    return Status(study=study, counts={state.value: count for state, count in outline.items()}, best=best)
 
 
 def trials_of(storage: str, name: str | None) -> list[TrialRow]:

@@ -98,6 +98,7 @@ class Supply:
         """A trial of an earlier session; None when its params do not go together."""
         job = self.controller.reopen(left.trial, left.params, list(left.values), left.goal)
         run, problem = self._open(job)
+        run.metrics = dict(enumerate(left.metrics, start=1))
         run.checkpoints = list(left.checkpoints)
         run.epoch, run.attempt = len(left.values), left.n_attempts
         self.store.adopt(left.trial, config=run.config.model_dump_json(), seed=run.seed)
@@ -109,7 +110,8 @@ class Supply:
     def _open(self, job: Job) -> tuple[OpenRun, str]:
         seed = derive(self.spec.seed, "trial", job.trial)
         try:
-            config, problem = self.spec.bind(job.params), ""
+            config = self.spec.bind(job.params)
+            problem = self.spec.goals.broken(config, {})
         except ConfigError as error:  # a combination that the checks of single bounds could not see
             config, problem = self.spec.base, str(error)
         run = OpenRun(trial=job.trial, params=job.params, config=config, seed=seed, last_epoch=job.last_epoch)
