@@ -66,7 +66,7 @@ def search(
     if result.ended is Ended.INTERRUPTED:
         raise KeyboardInterrupt
     if result.status.best is None:
-        raise NoTrialError(f"no trial of study {result.status.study.name!r} completed")
+        raise NoTrialError(result.status.without_best)
     return Study(name=result.status.study.name, storage=storage)
 
 

@@ -55,7 +55,7 @@ def exit_code(result: SearchResult, *, as_json: bool) -> int:
         if as_json:  # the last line is the status
             return NoTrialError.exit_code
         name = result.status.study.name
-        raise NoTrialError(f"no trial of study {name!r} completed; see `tuner trials --study {name}`")
+        raise NoTrialError(f"{result.status.without_best}; see `tuner trials --study {name}`")
     return 0
 
 

@@ -65,20 +65,19 @@ class Goals:
         values = [metrics[key] for key in self.keys] if self.are_several else []
         return tuple(math.nan if value is None else value for value in values)
 
-    def excesses(self, config: TrialConfig, metrics: Metrics) -> dict[str, float]:
-        """By how much each constraint is missed (0 or less: it holds), as far as that can be told."""
-        found = {item.text: item.excess(lambda name: _value(name, config, metrics)) for item in self.constraints}
+    def excesses(self, config: TrialConfig, metrics: Metrics, *, final: bool) -> dict[str, float]:
+        """By how much each constraint is missed (0 or less: it holds), as far as that can be told.
+
+        Before the end only what later epochs cannot change counts: constraints of params and costs.
+        """
+        judged = [item for item in self.constraints if final or not _has_metric(item)]
+        found = {item.text: item.excess(lambda name: _value(name, config, metrics)) for item in judged}
         return {text: excess for text, excess in found.items() if excess is not None}
 
     def broken(self, config: TrialConfig, metrics: Metrics, *, final: bool = False) -> str:
-        """What is wrong with a trial, for people; empty while nothing is.
-
-        Before the end only what later epochs cannot mend counts: constraints of params and costs.
-        """
-        excesses = self.excesses(config, metrics)
+        """What is wrong with a trial, for people; empty while nothing is. `final` as in `excesses`."""
+        excesses = self.excesses(config, metrics, final=final)
         missed = [item for item in self.constraints if excesses.get(item.text, 0.0) > 0.0]
-        if not final:
-            missed = [item for item in missed if not _has_metric(item)]
         return "; ".join(_described(item, config, metrics) for item in missed)
 
 

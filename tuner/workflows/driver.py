@@ -350,7 +350,7 @@ class Driver:
         metrics = run.metrics.get(best_epoch if is_complete else run.epoch, run.costs)
         values = self._goals.vector(metrics) if is_complete else ()
         is_bound = run.config is not self._spec.base
-        constraints = self._goals.excesses(run.config, metrics) if is_bound else {}
+        constraints = self._goals.excesses(run.config, metrics, final=is_complete) if is_bound else {}
         value = self._controller.finish(run.trial, state, values, constraints)
         is_winner = is_complete and is_feasible(constraints)
         if is_complete and not is_winner:

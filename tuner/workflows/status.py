@@ -24,6 +24,13 @@ class Status:
     front: tuple[TrialRow, ...] = ()
     """Of several objectives: the trials that no other is better than in everything."""
 
+    @property
+    def without_best(self) -> str:
+        """Why there is no best trial, where there is none."""
+        if self.counts.get("complete"):
+            return f"no complete trial of study {self.study.name!r} meets its constraints"
+        return f"no trial of study {self.study.name!r} completed"
+
     def to_json(self) -> dict[str, Any]:
         best = self.best
         if self.study.objectives:
