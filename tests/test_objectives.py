@@ -21,7 +21,7 @@ from tuner.config.spec import load
 from tuner.errors import ChangedError, ConfigError, NoTrialError, UsageError
 from tuner.execution.inline import InlineExecutor
 from tuner.study.queries import StudyReader, TrialRow
-from tuner.workflows.best import best
+from tuner.workflows.best import best, best_front
 from tuner.workflows.progress import Progress, TrialFinished
 from tuner.workflows.result import SearchResult
 from tuner.workflows.search import SearchRequest, search
@@ -205,6 +205,9 @@ def test_the_knee_is_exported_and_loads_and_weights_pick_another() -> None:
     front = [row for row in rows() if row.is_on_front]
     assert best_one.bundle.trial == max(front, key=lambda row: row.value or 0.0).number
     assert best_one.picked == f"the best of {len(front)} trials on the front by weights: val/accuracy 1"
+    for export in best_front(out=Path("front")):
+        assert export.path.name == f"two-{export.bundle.trial}"
+    assert len(list(Path("front").iterdir())) == len(front)
     smallest = best(trial=min(front, key=lambda row: (row.values or {})["params"]).number)
     assert smallest.picked == "named by --trial"
 
@@ -220,7 +223,7 @@ def test_weights_of_the_whole_front_are_kept() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     (
-        ("best", r"--pick: expected knee, or weights such as accuracy=0\.5,params=0\.5; got 'best'"),
+        ("best", r"--pick: expected knee, front, or weights such as accuracy=0\.5,params=0\.5; got 'best'"),
         ("acuracy=1", r"--pick: 'acuracy' is not an objective of study 'two'; did you mean 'accuracy'\?"),
         ("accuracy=much", "--pick: the weight of accuracy must be a number of 0 or more, got 'much'"),
         ("accuracy=-1", "--pick: the weight of accuracy must be a number of 0 or more, got '-1'"),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "--pick",
     "rule",
     metavar="RULE",
-    help="Of several objectives' front: knee (default), or weights such as accuracy=0.7,params=0.3.",
+    help="Of several objectives: knee of the front (default), weights (accuracy=0.7,params=0.3), or front for all.",
 )
 @click.option("--trial", type=int, metavar="N", help="Another trial than the best one.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder; default: exports/<study>-<trial>.")
@@ -34,8 +34,15 @@ def command(
     The stored weights are loaded and evaluated on the validation part; nothing is exported unless that gives the
     stored value. Only here are they evaluated on the test part.
     """
-    from tuner.workflows.best import best
+    from tuner.workflows.best import best, best_front
 
+    if rule == "front" and trial is None:
+        exports = best_front(storage=storage, study=study, out=out)
+        if as_json:
+            options.print_json([export.to_json() for export in exports])
+        else:
+            click.echo("\n\n".join(map(_text, exports)))
+        return
     export = best(storage=storage, study=study, trial=trial, out=out, rule=rule)
     if as_json:
         options.print_json(export.to_json())

@@ -21,7 +21,7 @@ from tuner.paths import DEFAULT_STORAGE, StudyPaths
 from tuner.registry import target_file
 from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail
 from tuner.training.job import TrainJob
-from tuner.workflows.pick import pick
+from tuner.workflows.pick import FRONT, KNEE, front_rows, pick
 
 TOLERANCE_OFF_CPU = 1e-4
 """Relative difference that is accepted for weights that an accelerator trained: its arithmetic is not repeatable."""
@@ -93,6 +93,20 @@ def best(
         files=("bundle.json", *sorted(files)),
         picked=why,
     )
+
+
+def best_front(*, storage: str = DEFAULT_STORAGE, study: str | None = None, out: Path | None = None) -> list[Export]:
+    """Export every trial of several objectives' front, each to a folder `<study>-<trial>` of `out` (`exports`)."""
+    reader = StudyReader.open(storage)
+    row = reader.own_study(study)
+    trials = reader.trials(row)
+    pick(row, trials, KNEE)  # raises what there is to say about one objective, or an empty front
+    numbers = [trial.number for trial in front_rows(trials)]
+    folder = out or Path("exports")
+    return [
+        replace(best(storage=storage, study=row.name, trial=number, out=folder / f"{row.name}-{number}"), picked=FRONT)
+        for number in numbers
+    ]
 
 
 def _choose(reader: StudyReader, study: StudyRow, number: int | None, rule: str | None) -> tuple[int, str]:

@@ -12,6 +12,8 @@ from tuner.errors import NoTrialError, UsageError
 from tuner.study.queries import StudyRow, TrialRow, best_of
 
 KNEE = "knee"
+FRONT = "front"
+"""Not one trial but all of the front; see `tuner.workflows.best.best_front`."""
 _WEIGHT = re.compile(r"\s*([\w./]+)\s*=\s*(\S+)\s*")
 
 
@@ -72,7 +74,7 @@ def _weights(study: StudyRow, text: str) -> dict[str, float]:
     for part in text.split(","):
         match = _WEIGHT.fullmatch(part)
         if match is None:
-            raise UsageError(f"--pick: expected knee, or weights such as {example}; got {text!r}")
+            raise UsageError(f"--pick: expected knee, front, or weights such as {example}; got {text!r}")
         name = match[1].removeprefix("val/")
         if name not in names:
             raise UsageError(f"--pick: {name!r} is not an objective of study {study.name!r}{suggestion(name, names)}")
