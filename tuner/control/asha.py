@@ -192,11 +192,19 @@ class Asha:
         last = self._put_at(trial, len(self.rungs), found, found.last_epoch)
         return [*self._reach(trial, found, found.last_epoch), last]
 
-    def recall(self, trial: int, last_epoch: int, curve: Mapping[int, float], state: TrialState, reason: str) -> None:
+    def recall(
+        self,
+        trial: int,
+        last_epoch: int,
+        curve: Mapping[int, float],
+        state: TrialState,
+        reason: str,
+        vectors: Mapping[int, Vector] | None = None,
+    ) -> None:
         """Take a stored trial in, open or over."""
         self.add(trial, last_epoch)
         for epoch in sorted(curve):
-            self.report(trial, epoch, curve[epoch])
+            self.report(trial, epoch, curve[epoch], (vectors or {}).get(epoch, ()))
         if reason == DIVERGED:
             self.diverge(trial)
         self.finish(trial, state)

@@ -20,6 +20,7 @@ from tuner.errors import NotFoundError, StorageError
 from tuner.space.parameters import Scalar
 from tuner.study import tables
 from tuner.study.fronts import ObjectiveRow, front_of, objectives_of, values_of
+from tuner.study.own_rows import vectors_of
 from tuner.study.storage import open_readonly, storage_errors
 from tuner.training.events import Checkpoint
 
@@ -286,6 +287,13 @@ class StudyReader:
             for number, epoch, value in connection.execute(query):
                 found[number][epoch] = value
         return found
+
+    def vectors(self, study: StudyRow) -> dict[int, dict[int, tuple[float, ...]]]:
+        """Several objectives by epoch, where all were finite, of every trial that has an epoch; nothing for one."""
+        if not study.objectives:
+            return {}
+        with storage_errors(self.url), self.engine.connect() as connection:
+            return vectors_of(connection, study.uid, [objective.name for objective in study.objectives])
 
     def _own_rows(self, connection: Connection, uid: str, number: int | None = None) -> dict[int, Any]:
         if "tuner_trials" not in self._names:

@@ -17,10 +17,13 @@ def explain(storage: str, name: str | None) -> list[str]:
         return []
     from tuner.control.asha import build_schedule  # numpy
 
-    schedule = build_schedule(spec.search.pruner, max_epochs=spec.max_epochs(), maximize=spec.maximize)
+    schedule = build_schedule(
+        spec.search.pruner, max_epochs=spec.max_epochs(), maximize=spec.maximize, signs=study.signs
+    )
     assert schedule is not None
-    curves = reader.curves(study)
+    curves, vectors = reader.curves(study), reader.vectors(study)
     for trial in reader.trials(study):
-        curve = curves.get(trial.number, {})
-        schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason)
+        of_several = vectors.get(trial.number, {})
+        curve = curves.get(trial.number, {}) or {epoch: vector[study.lead] for epoch, vector in of_several.items()}
+        schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason, of_several)
     return schedule.explain()
