@@ -6,6 +6,7 @@ import contextlib
 import json
 import multiprocessing
 import signal
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import tuner
 from tuner.cli.main import cli as commands
 from tuner.cli.reporters import JsonReporter
 from tuner.config.spec import load
+from tuner.control import pareto
 from tuner.errors import ChangedError, ConfigError, NoTrialError, UsageError
 from tuner.execution.inline import InlineExecutor
 from tuner.study.queries import StudyReader, TrialRow
@@ -270,6 +272,41 @@ def test_every_sampler_that_knows_several_objectives_searches(sampler: str) -> N
     study = in_optuna()
     assert len(study.trials) == 7
     assert {trial.number for trial in study.best_trials} == {row.number for row in rows() if row.is_on_front}
+
+
+ASHA = "search.pruner={kind: asha, eta: 2, mode: MODE}"
+
+
+@pytest.mark.parametrize("mode", ("promote", "stop"))
+def test_rungs_let_non_dominated_trials_go_on(mode: str) -> None:
+    run(ASHA.replace("MODE", mode), "search.trials=12")
+    ended = [row for row in rows() if row.state.value == "pruned"]
+    assert ended
+    assert {row.epochs for row in ended} <= {1, 2}  # the rungs below 4 epochs
+    assert {trial.number for trial in in_optuna().best_trials} == {row.number for row in rows() if row.is_on_front}
+    details = [detail_of(STORAGE, None, row.number) for row in rows()]
+    first = [
+        (-(detail.curve[0].metrics["val/accuracy"] or 0.0), detail.curve[0].metrics["params"] or 0.0)
+        for detail in details
+    ]
+    rank = pareto.ranks(first)
+    went_on = [rank[detail.row.number] for detail in details if detail.row.epochs > 1]
+    stayed = [rank[detail.row.number] for detail in details if detail.row.epochs == 1]
+    assert statistics.mean(went_on) < statistics.mean(stayed)
+    assert any("rungs at epoch 1 (12), 2 (" in line for line in cli("status").splitlines())
+
+
+def test_a_search_that_died_between_rungs_goes_on_as_if_it_had_not() -> None:
+    text = SPACE.replace("trials: 18", "trials: 10, pruner: {kind: asha, eta: 2}")
+    Path("two.yaml").write_text(text)
+    assert in_child("epoch_recorded:kill@7") == -signal.SIGKILL
+    run()
+    resumed = comparable()
+    Path("elsewhere").mkdir()
+    with contextlib.chdir("elsewhere"):
+        Path("two.yaml").write_text(text)
+        run()
+        assert resumed == comparable()
 
 
 @pytest.mark.parametrize(

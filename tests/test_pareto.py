@@ -10,6 +10,7 @@ from optuna._hypervolume import compute_hypervolume
 from optuna.study._multi_objective import _fast_non_domination_rank
 
 from tuner.control import pareto
+from tuner.control.asha import Asha
 from tuner.control.pareto_rule import ParetoRule
 
 coarse = st.integers(min_value=0, max_value=6).map(float)  # few values, so that many are equal
@@ -93,6 +94,30 @@ def test_weights_move_the_pick_along_the_front() -> None:
     front = [[0.0, 1000.0], [0.1, 300.0], [1.0, 0.0]]
     picks = [pareto.weighted(front, weights) for weights in ([1.0, 0.0], [0.5, 0.5], [0.05, 0.95])]
     assert picks == [0, 1, 2]
+
+
+def test_a_rung_ranks_by_non_domination_and_puts_diverged_trials_last() -> None:
+    schedule = Asha(min_epochs=1, eta=2, mode="promote", max_epochs=4, maximize=True, signs=(-1.0, 1.0))
+    vectors = {0: (0.9, 100.0), 1: (0.2, 10.0), 2: (0.5, 500.0), 3: (0.1, 900.0), 4: (0.6, 50.0), 5: (0.99, 9.0)}
+    for trial, vector in vectors.items():
+        schedule.add(trial, 4)
+        schedule.report(trial, 1, vector[0], vector)
+    schedule.diverge(5)
+    promotable = schedule.promotable(set(vectors))
+    assert sorted(promotable) == [0, 1, 4]
+    assert schedule.best_paused({2, 3}) == 2
+
+
+def test_a_rung_stops_what_is_not_in_the_best_part_of_the_pareto_order() -> None:
+    schedule = Asha(min_epochs=1, eta=2, mode="stop", max_epochs=4, maximize=True, signs=(-1.0, 1.0))
+    stopped = {}
+    for trial, vector in enumerate([(0.9, 100.0), (0.8, 200.0), (0.2, 10.0), (0.1, 300.0), (0.95, 400.0)]):
+        schedule.add(trial, 4)
+        schedule.report(trial, 1, vector[0], vector)
+        stopped[trial] = schedule.should_stop(trial)
+    assert stopped[1]  # dominated by the first, and one of two goes on
+    assert stopped[3]  # behind all
+    assert not stopped[0]
 
 
 def rule(percentile: float = 50.0, n_startup_trials: int = 0, n_warmup_epochs: int = 0) -> ParetoRule:
