@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuner.control.asha import Asha, Mode, Reached, rungs_below
-from tuner.control.controller import Controller, Job, TrialState
+from tuner.control.controller import NONE, Controller, Excesses, Job, TrialState, Values
 from tuner.control.first_rung import MIN_TRIALS, noise_of, soft_tau
 from tuner.space.parameters import Params
 from tuner.training.events import Decision
@@ -271,7 +271,7 @@ class Counting:
         self.schedule.add(trial, self.last_epoch)
         return {"lr": trial, **(fixed or {})}
 
-    def report(self, trial: int, epoch: int, value: float) -> None:
+    def report(self, trial: int, epoch: int, value: float, values: Values = ()) -> None:
         self.schedule.report(trial, epoch, value)
 
     def diverge(self, trial: int) -> None:
@@ -280,7 +280,9 @@ class Counting:
     def should_stop(self, trial: int) -> bool:
         return self.schedule.should_stop(trial)
 
-    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
+    def finish(
+        self, trial: int, state: TrialState, value: float | None, values: Values = (), constraints: Excesses = NONE
+    ) -> None:
         self.schedule.finish(trial, state)
 
 
