@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tuner.cli import options
+from tuner.cli.confirmed import confirmed_lines
 from tuner.cli.tables import duration, number, scalar
 
 
@@ -28,5 +29,5 @@ def command(study: str | None, storage: str, as_json: bool) -> None:
         click.echo(f"best: trial {status.best.number} with {number(status.best.value)}")
         for name, value in status.best.params.items():
             click.echo(f"  {name}  {scalar(value)}")
-    for line in explain(storage, status.study.name):
+    for line in [*confirmed_lines(status), *explain(storage, status.study.name)]:
         click.echo(line)

@@ -636,10 +636,12 @@ class Search(Section):
 
 
 class Confirm(Section):
-    """Re-training of the best on fresh seeds; accepted and kept, not yet acted on in this version."""
+    """Re-training of the search's best on fresh seeds, whose mean chooses the winner; on unless it is `off`."""
 
-    top: Annotated[int, Field(ge=1)] = 3
-    seeds: Annotated[int, Field(ge=1)] = 2
+    top: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Complete trials that are trained again."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Fresh seeds that each of them is trained on."""
 
 
 SECTION_KINDS: dict[str, dict[str, Any]] = {

@@ -96,10 +96,12 @@ def task_of(data: Section | None) -> str | None:
     return "regression" if getattr(data, "kind", "") in REGRESSION_DATA else "classification"
 
 
-def read_confirm(root: Located, problems: Problems) -> Confirm | None:
-    """Re-training of the best; None when it is off or not there."""
+def read_confirm(root: Located, space: Space, problems: Problems) -> Confirm | None:
+    """Re-training of the best: as a rule where there is something to choose from; None when it is off."""
     node = root.items.get("confirm")
-    if node is None or node.value is None or node.value == "off":
+    if node is None or node.value is None:
+        return Confirm() if space.parameters else None
+    if node.value == "off":
         return None
     confirm = read_section("confirm", node, root, problems)
     return confirm if isinstance(confirm, Confirm) else None

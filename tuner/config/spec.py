@@ -88,6 +88,13 @@ class Spec:
         """The epochs that the trial with these params is asked to train."""
         return int(params.get("train.epochs", self.base.train.epochs) or 1)
 
+    def confirm_epochs(self, n_trials: int | None = None) -> int:
+        """The most epochs that confirming takes, after a search of so many trials; early stopping makes them fewer."""
+        if self.confirm is None:
+            return 0
+        top = self.confirm.top if n_trials is None else min(self.confirm.top, n_trials)
+        return top * self.confirm.seeds * self.max_epochs()
+
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `from_json` builds an equal Spec."""
         return {"file": self.file, "base_dir": str(self.base_dir), "document": self.document}
@@ -127,8 +134,9 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
     study, seed = read_study(root, file, problems), read_seed(root, problems)
     sections = {name: read_section(name, root.items.get(name), root, problems) for name in TRIAL_SECTIONS}
     objective = read_objective(root, sections["data"], problems)
-    search, confirm = read_search(root, problems), read_confirm(root, problems)
+    search = read_search(root, problems)
     compiled = _compile(root, sections, released, problems)
+    confirm = read_confirm(root, compiled.space, problems)
     if search is not None:
         check_grid(root, search, compiled.space, problems)
     problems.raise_if_any()

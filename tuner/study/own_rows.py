@@ -39,8 +39,13 @@ class EpochRows:
         changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
         return insert.on_conflict_do_update(index_elements=keys, set_=changed)
 
-    def record(self, connection: Connection, ends: Sequence[EpochEnd], metric: str, ids: Mapping[int, int]) -> None:
-        """Write epochs; one that is known is replaced by itself, and Optuna keeps the first value of a step."""
+    def record(
+        self, connection: Connection, ends: Sequence[EpochEnd], metric: str, ids: Mapping[int, int] | None
+    ) -> None:
+        """Write epochs; one that is known is replaced by itself, and Optuna keeps the first value of a step.
+
+        `ids` are Optuna's of the trials, None for runs that Optuna does not know.
+        """
         connection.execute(self._epochs, [self._epoch(end) for end in ends])
         saved = [self._checkpoint(end) for end in ends if end.checkpoint is not None]
         if saved:
@@ -49,7 +54,7 @@ class EpochRows:
             if end.picked:
                 self._pick(connection, end)
         self.forget(connection, {end.trial: end.kept for end in ends if end.kept})
-        steps = [_step(ids[end.trial], end.epoch, end.metrics[metric]) for end in ends]
+        steps = [_step(ids[end.trial], end.epoch, end.metrics[metric]) for end in ends] if ids is not None else []
         finite = [step for step in steps if math.isfinite(step["intermediate_value"])]
         if finite:
             connection.execute(self._steps, finite)

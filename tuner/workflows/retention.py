@@ -4,21 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Protocol
 
-from tuner.study.store import StudyStore
 from tuner.training.checkpoint_files import retain
 
 N_KEPT = 5
 """Finished trials whose weights are kept."""
 
 
+class KeepsCheckpoints(Protocol):
+    """The part of a study's records that names files of weights."""
+
+    def keep_checkpoints(
+        self, kept: Mapping[int, tuple[int, ...]], then: Callable[[], None] = lambda: None, /
+    ) -> None: ...
+
+
 class Retention:
     """Follows the finished trials of a study and deletes the weights that are not needed any more."""
 
-    def __init__(self, store: StudyStore, folder_of: Callable[[int], Path], *, maximize: bool) -> None:
+    def __init__(
+        self, store: KeepsCheckpoints, folder_of: Callable[[int], Path], *, maximize: bool, n_kept: int = N_KEPT
+    ) -> None:
         self._store = store
         self._folder_of = folder_of
         self._sign = -1.0 if maximize else 1.0
+        self._n_kept = n_kept
         self._kept: list[tuple[float, int]] = []
 
     def restore(self, finished: dict[int, tuple[float | None, int]]) -> None:
@@ -27,7 +38,7 @@ class Retention:
         {trial: (value, best epoch)}; sweep what a death left behind.
         """
         complete = sorted((self._sign * value, trial) for trial, (value, _) in finished.items() if value is not None)
-        self._kept = complete[:N_KEPT]
+        self._kept = complete[: self._n_kept]
         kept = {trial for _, trial in self._kept}
         self._keep({trial: (best_epoch,) if trial in kept else () for trial, (_, best_epoch) in finished.items()})
 
@@ -46,8 +57,8 @@ class Retention:
             return False
         self._kept.append((self._sign * value, trial))
         self._kept.sort()
-        dropped = {number: () for _, number in self._kept[N_KEPT:]}
-        del self._kept[N_KEPT:]
+        dropped = {number: () for _, number in self._kept[self._n_kept :]}
+        del self._kept[self._n_kept :]
         self._keep({trial: (best_epoch,), **dropped})
         return self._kept[0][1] == trial
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tuner.control.winner import Confirmed
 from tuner.errors import NotFoundError
 from tuner.paths import StudyPaths
+from tuner.study.confirmed import Standing, standing_of
 from tuner.study.queries import StudyReader, StudyRow, TrialDetail, TrialRow
 
 
@@ -17,6 +19,13 @@ class Status:
     study: StudyRow
     counts: dict[str, int]
     best: TrialRow | None
+    """By the search's own value, which is optimistic."""
+    standing: Standing = field(default_factory=Standing)
+
+    @property
+    def confirmed(self) -> Confirmed | None:
+        """The winner by fresh seeds; None before it is known."""
+        return self.standing.confirmed
 
     def to_json(self) -> dict[str, Any]:
         best = self.best
@@ -26,6 +35,7 @@ class Status:
             "direction": self.study.direction,
             "trials": self.counts,
             "best": best and {"trial": best.number, "value": best.value, "params": dict(best.params)},
+            "confirmed": self.confirmed and self.confirmed.to_json(),
             "seconds": round(self.study.seconds, 3),
         }
 
@@ -44,7 +54,12 @@ def status_of(storage: str, name: str | None) -> Status:
 
 def _status(reader: StudyReader, study: StudyRow) -> Status:
     counts, best = reader.outline(study)
-    return Status(study=study, counts={state.value: count for state, count in counts.items()}, best=best)
+    return Status(
+        study=study,
+        counts={state.value: count for state, count in counts.items()},
+        best=best,
+        standing=standing_of(reader, study, best),
+    )
 
 
 def trials_of(storage: str, name: str | None) -> list[TrialRow]:
