@@ -110,7 +110,8 @@ def _is_tied(winner: Candidate, other: Candidate, variance: float, freedom: int)
 
 
 def quantile(freedom: int) -> float:
-    """Student's t, .975; beyond the table Cornish and Fisher's expansion, right to 2e-4."""
+    """Student's t, .975; beyond the table Cornish and Fisher's expansion (Abramowitz and Stegun, 26.7.5, two terms)."""
     if freedom <= len(_QUANTILES):
         return _QUANTILES[freedom - 1]
-    return _NORMAL + (_NORMAL**3 + _NORMAL) / (4 * freedom)
+    z = _NORMAL
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)

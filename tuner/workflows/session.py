@@ -149,7 +149,8 @@ class Session:
         aside.mkdir()
         for folder in left:
             folder.rename(aside / folder.name)
-        self.reporter.show(Note(message=f"moved {len(left)} folders of an earlier study of this name to {aside}"))
+        n_trials = sum(folder.name.isdigit() for folder in left)
+        self.reporter.show(Note(message=f"moved {n_trials} trials of an earlier study of this name to {aside}"))
 
     def _drive(self, store: StudyStore, placement: Placement) -> tuple[Ended, Interrupts]:
         spec = self.spec
