@@ -107,7 +107,7 @@ class Session:
             spec.search,
             spec.base.train.device,
             Found.here(machine),
-            n_left=None if n_trials is None else max(1, n_trials - earlier.n_finished or _n_runs(spec)),
+            n_left=None if n_trials is None else _n_left(n_trials - earlier.n_finished, spec),
             kept_threads=earlier.threads,
         )
         request = PrepareRequest(
@@ -315,9 +315,10 @@ def _n_trials(spec: Spec) -> int | None:
     return DEFAULT_TRIALS
 
 
-def _n_runs(spec: Spec) -> int:
-    """Runs that confirm the winner."""
-    return spec.confirm.top * spec.confirm.seeds if spec.confirm else 0
+def _n_left(n_trials: int, spec: Spec) -> int:
+    """What there is for workers to do: trials, and after them the runs that confirm the winner."""
+    n_runs = spec.confirm.top * spec.confirm.seeds if spec.confirm else 0
+    return n_trials if n_trials > 0 else max(1, n_runs)
 
 
 def _n_useful(history: Sequence[StoredTrial], n_trials: int | None, workers: int) -> int:
