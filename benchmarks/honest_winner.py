@@ -1,4 +1,4 @@
-"""Compare the confirmed winner with the luckiest trial: is it better, and is what is promised of it nearer the truth?
+"""Compare the confirmed winner with the luckiest trial, and what each promises with the truth.
 
 Searches that differ in their seed, and so in their split too. Each ends with two winners: the trial with the best value
 (one seed, chosen by it), and the one that `confirm` chose by the mean over fresh seeds. Both are exported, and scored

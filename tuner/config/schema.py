@@ -53,6 +53,13 @@ class Split(Section):
     """Fraction or count of the rows kept for the final test; not used when the source has an official test set."""
     stratify: bool = True
     """Keep the class proportions in every part (classification only)."""
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Cut what is not for the test into so many parts, of which trials take turns to validate; `val` is not used then.
+
+    For small data: the validation part is another one from trial to trial, and confirmed trials share theirs.
+    """
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which of the `folds` validates the base config; a search gives trial N the fold N modulo `folds`."""
 
 
 class Augment(Section):

@@ -75,6 +75,14 @@ class Spec:
             raise ConfigError.of(places)
         return _trial_config(self.seed, self.objective, sections)
 
+    def on_fold(self, config: TrialConfig, turn: int) -> TrialConfig:
+        """The config with the fold that validates it, where there are folds: they take turns."""
+        split = config.data.split
+        if split.folds is None:
+            return config
+        data = config.data.model_copy(update={"split": split.model_copy(update={"fold": turn % split.folds})})
+        return config.model_copy(update={"data": data})
+
     def max_epochs(self) -> int:
         """The most epochs that a trial of this space can be asked to train."""
         for parameter in self.space.parameters:

@@ -199,10 +199,13 @@ def _evaluate(
     executor = ProcessExecutor()
     try:
         evaluation = executor.evaluate(request)
+        fingerprint = evaluation.data.fingerprint
+        if spec.base.data.split.folds:  # which rows validate is part of it: that of the base config was stored
+            fingerprint = executor.prepare(replace(request.prepare, config=spec.base)).fingerprint
     finally:
         executor.close()
     varies_data = any(name.startswith("data.options.") for name in detail.row.params)
-    if not varies_data and evaluation.data.fingerprint != header["data"]["fingerprint"]:
+    if not varies_data and fingerprint != header["data"]["fingerprint"]:
         raise VerificationError(f"the data of study {study.name!r} is not what the search saw; bring the old data back")
     return evaluation, spec
 

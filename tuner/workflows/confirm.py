@@ -81,7 +81,7 @@ def plan(spec: Spec, wanted: Confirm, history: Sequence[StoredTrial]) -> list[Pl
             trial=trial.number,
             repeat=repeat,
             seed=fresh_seed(spec.seed, trial.number, repeat),
-            config=spec.bind(trial.params).model_dump_json(),
+            config=spec.on_fold(spec.bind(trial.params), fold_turn(repeat)).model_dump_json(),
         )
         for repeat in range(1, wanted.seeds + 1)
         for trial in best_trials(history, wanted.top, maximize=spec.maximize)
@@ -91,6 +91,11 @@ def plan(spec: Spec, wanted: Confirm, history: Sequence[StoredTrial]) -> list[Pl
 def fresh_seed(seed: int, trial: int, repeat: int) -> int:
     """The seed of a confirmation run; that of the trial itself derives from other keys."""
     return derive(seed, "confirm", trial, repeat)
+
+
+def fold_turn(repeat: int) -> int:
+    """Which fold validates a run, where there are folds: the same for all candidates, so that their means compare."""
+    return repeat - 1
 
 
 def best_trials(history: Sequence[StoredTrial], top: int, *, maximize: bool) -> list[StoredTrial]:
@@ -148,6 +153,7 @@ class Confirmation:
         spec = self.spec
         identity = Identity(
             seed_of=lambda number: fresh_seed(spec.seed, runs[number].trial, runs[number].repeat),
+            turn_of=lambda number: fold_turn(runs[number].repeat),
             folder_of=lambda number: self.paths.confirm(runs[number].trial, runs[number].repeat),
             name_of=lambda number: f"trial {runs[number].trial} on fresh seed {runs[number].repeat}",
             logs_of=lambda number: str(self.paths.confirm(runs[number].trial, runs[number].repeat) / "log.txt"),

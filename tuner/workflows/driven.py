@@ -47,6 +47,8 @@ class Identity:
     """What belongs to a run besides its config, by its number."""
 
     seed_of: Callable[[int], int]
+    turn_of: Callable[[int], int]
+    """Decides which fold of the data validates it, where there are folds."""
     folder_of: Callable[[int], Path]
     name_of: Callable[[int], str]
     """As messages call it."""

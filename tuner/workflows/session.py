@@ -202,6 +202,7 @@ class Session:
         spec = self.spec
         return Identity(
             seed_of=lambda trial: derive(spec.seed, "trial", trial),
+            turn_of=lambda trial: trial,
             folder_of=self.paths.trial,
             name_of="trial {}".format,
             logs_of=lambda trial: f"`tuner logs {trial} --study {spec.study}`",

@@ -108,7 +108,8 @@ class Supply:
     def _open(self, job: Job) -> tuple[OpenRun, str]:
         seed = self.identity.seed_of(job.trial)
         try:
-            config, problem = self.spec.bind(job.params), ""
+            bound, problem = self.spec.bind(job.params), ""
+            config = self.spec.on_fold(bound, self.identity.turn_of(job.trial))
         except ConfigError as error:  # a combination that the checks of single bounds could not see
             config, problem = self.spec.base, str(error)
         run = OpenRun(trial=job.trial, params=job.params, config=config, seed=seed, last_epoch=job.last_epoch)
