@@ -156,7 +156,7 @@ def test_status_trials_and_show_agree(finished: Path) -> None:
     status = json.loads(tuner("status", "--json", folder=finished).stdout)
     trials = json.loads(tuner("trials", "--json", folder=finished).stdout)
     assert status["trials"]["complete"] == sum(trial["state"] == "complete" for trial in trials) > 0
-    assert set(status) == {"study", "metric", "direction", "trials", "best", "seconds"}
+    assert set(status) == {"study", "metric", "direction", "trials", "best", "confirmed", "seconds"}
     assert set(trials[0]) == {"number", "state", "value", "params", "epochs", "seconds", "reason"}
     best = max((trial for trial in trials if trial["state"] == "complete"), key=lambda trial: trial["value"])
     assert status["best"]["value"] == best["value"]

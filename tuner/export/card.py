@@ -71,8 +71,8 @@ def _expectation(bundle: Bundle) -> str:
     spread = "" if found["std"] is None else f" +- {found['std']:.2g}"
     return (
         f"This configuration gave {bundle.metric} {found['mean']:.6g}{spread} over {found['seeds']} fresh seeds, after "
-        f"the search had seen {found['search_value']:.6g}: expect the former. These weights are those of the best of "
-        "these runs."
+        f"the search had seen {found['search_value']:.6g}: expect the former. These weights are those of the best "
+        "of all of these runs."
     )
 
 

@@ -41,13 +41,20 @@ def standing_of(reader: StudyReader, study: StudyRow, best: TrialRow | None) -> 
     return Standing(runs=tuple(runs), confirmed=confirmed)
 
 
-def best_run(standing: Standing, trial: int, *, maximize: bool) -> ConfirmRun:
-    """Of a trial's complete confirmation runs the best one, the first of equal ones."""
+def best_run(standing: Standing, own: TrialDetail, *, maximize: bool) -> ConfirmRun | None:
+    """Of a trial's own run and its complete confirmation runs the best one; None for its own.
+
+    Runs of one config differ by their seeds alone, so the best value is the best guess whichever run was selected for
+    it before. Of equal ones the first; the own run counts as long as its weights are kept.
+    """
+    trial, value = own.row.number, own.row.value
     sign = -1.0 if maximize else 1.0
     runs = [
         (sign * run.value, run.repeat, run) for run in standing.runs if run.trial == trial and run.value is not None
     ]
-    return min(runs)[2]
+    found = min(runs)
+    is_kept = any(item.epoch == own.row.best_epoch for item in own.checkpoints)
+    return None if is_kept and value is not None and sign * value <= found[0] else found[2]
 
 
 def run_of(standing: Standing, trial: int, repeat: int) -> ConfirmRun:

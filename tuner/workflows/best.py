@@ -69,9 +69,9 @@ def best(
 ) -> Export:
     """Export a trial to `out` (`exports/<study>-<trial>` by default).
 
-    Without `trial` the confirmed winner, with the weights of the best of its fresh runs: the search's own run of it was
-    chosen for its value, those were not. Before anything is confirmed, the best trial of the search. Weights are scored
-    on the test part once; from then on the stored score is shown.
+    Without `trial` the confirmed winner, with the weights of its best run by the validation part, the search's own run
+    of it included. Before anything is confirmed, the best trial of the search. Weights are scored on the test part
+    once; from then on the stored score is shown.
 
     Raises NotFoundError, NoTrialError when none is complete, VerificationError when the weights do not give the
     stored value.
@@ -124,7 +124,10 @@ def _choose(reader: StudyReader, study: StudyRow, number: int | None, paths: Stu
     standing = standing_of(reader, study, found)
     if standing.confirmed is None:
         return _Chosen(detail=reader.trial(study, found.number), folder=paths.trial(found.number))
-    run = best_run(standing, standing.confirmed.winner.trial, maximize=study.maximize)
+    own = reader.trial(study, standing.confirmed.winner.trial)
+    run = best_run(standing, own, maximize=study.maximize)
+    if run is None:
+        return _Chosen(detail=own, folder=paths.trial(own.row.number), confirmed=standing.confirmed)
     return _Chosen(
         detail=run_detail(reader, study, run),
         folder=paths.confirm(run.trial, run.repeat),
