@@ -53,7 +53,7 @@ def test_where_all_fail_nobody_wins() -> None:
 def test_one_seed_tells_nothing_apart() -> None:
     confirmed = choose([candidate(0, 0.9, 0.9), candidate(1, 0.8, 0.1)], maximize=True)
     assert confirmed is not None
-    assert (confirmed.freedom, confirmed.tied_with, confirmed.winner.std) == (0, (1,), None)
+    assert (confirmed.tied_with, confirmed.winner.std) == ((1,), None)
 
 
 def test_candidates_far_apart_are_told_apart_and_near_ones_are_not() -> None:
@@ -61,6 +61,13 @@ def test_candidates_far_apart_are_told_apart_and_near_ones_are_not() -> None:
     confirmed = choose([candidate(0, 0.9, 0.902, 0.904), near, far], maximize=True)
     assert confirmed is not None
     assert confirmed.tied_with == (1,)
+
+
+def test_a_candidate_that_collapses_on_one_seed_does_not_make_the_others_equal() -> None:
+    collapsing = candidate(2, 0.96, 0.96, 0.31)
+    confirmed = choose([candidate(0, 0.97, 0.964, 0.958), candidate(1, 0.92, 0.922, 0.91), collapsing], maximize=True)
+    assert confirmed is not None
+    assert 1 not in confirmed.tied_with
 
 
 values = st.lists(st.floats(0.0, 1.0), min_size=2, max_size=6)

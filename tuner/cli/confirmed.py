@@ -54,7 +54,7 @@ def _ties(confirmed: Confirmed, study: str) -> list[str]:
         return []
     tied = ", ".join(map(str, confirmed.tied_with))
     which = f"trial{'s' * (len(confirmed.tied_with) > 1)} {tied}"
-    if not confirmed.freedom:
+    if n_seeds == 1:
         return [f"one seed says nothing about the spread: {which} may be as good; {more}"]
     few = f"; {n_seeds} seeds are few: {more}" if n_seeds <= FEW else ""
     return [f"not told apart from {which}: the differences are within their 95 % intervals{few}"]

@@ -52,9 +52,7 @@ class Confirmed:
 
     candidates: tuple[Candidate, ...]
     tied_with: tuple[int, ...]
-    """Trials whose difference to the winner is within its 95 % interval."""
-    freedom: int
-    """Degrees of freedom that the spread was estimated with; with none nothing can be told apart."""
+    """Trials whose difference to the winner is within its 95 % interval: all of them, when there is one seed only."""
 
     @property
     def winner(self) -> Candidate:
@@ -86,8 +84,8 @@ class Confirmed:
 def choose(candidates: Sequence[Candidate], *, maximize: bool) -> Confirmed | None:
     """The candidate with the best mean; None when no candidate came through all of its runs.
 
-    Equal means are decided by the search, then by the number. The spread of a run is pooled over all candidates, since
-    two or three runs say little about it; the interval of a difference is Student's, for the runs of each.
+    Equal means are decided by the search, then by the number. The interval of a difference is Student's for two samples,
+    with the spread of these two: pooled over all candidates, one that collapses on a seed would make all others equal.
     """
     sign = -1.0 if maximize else 1.0
 
@@ -97,16 +95,17 @@ def choose(candidates: Sequence[Candidate], *, maximize: bool) -> Confirmed | No
     ranked = tuple(sorted(candidates, key=rank))
     if not ranked or ranked[0].mean is None:
         return None
-    sound = [item for item in ranked if item.known]
-    freedom = sum(len(item.known) - 1 for item in sound)
-    variance = sum((value - fmean(item.known)) ** 2 for item in sound for value in item.known) / max(1, freedom)
-    tied = (item.trial for item in sound[1:] if not freedom or _is_tied(ranked[0], item, variance, freedom))
-    return Confirmed(candidates=ranked, tied_with=tuple(tied), freedom=freedom)
+    tied = (item.trial for item in ranked[1:] if item.known and _is_tied(ranked[0].known, item.known))
+    return Confirmed(candidates=ranked, tied_with=tuple(tied))
 
 
-def _is_tied(winner: Candidate, other: Candidate, variance: float, freedom: int) -> bool:
-    error = math.sqrt(variance * (1 / len(winner.known) + 1 / len(other.known)))
-    return abs(fmean(winner.known) - fmean(other.known)) <= quantile(freedom) * error
+def _is_tied(first: Sequence[float], second: Sequence[float]) -> bool:
+    freedom = len(first) + len(second) - 2
+    if not freedom:
+        return True
+    squares = sum((value - fmean(values)) ** 2 for values in (first, second) for value in values)
+    error = math.sqrt(squares / freedom * (1 / len(first) + 1 / len(second)))
+    return abs(fmean(first) - fmean(second)) <= quantile(freedom) * error
 
 
 def quantile(freedom: int) -> float:
