@@ -19,6 +19,8 @@ from click.testing import CliRunner
 
 from tuner.cli import best as best_command
 from tuner.cli import confirm as confirm_command
+from tuner.cli import logs as logs_command
+from tuner.cli import show as show_command
 from tuner.cli import status as status_command
 from tuner.config.spec import load
 from tuner.errors import NotFoundError, NoTrialError
@@ -27,6 +29,7 @@ from tuner.seeding import derive
 from tuner.study.confirmed import Standing, run_detail, standing_of
 from tuner.study.queries import StudyReader
 from tuner.workflows import best as best_workflow
+from tuner.workflows import confirm as confirm_workflow
 from tuner.workflows.best import best
 from tuner.workflows.confirm import confirm
 from tuner.workflows.progress import ConfirmStarted, ConfirmStep, EpochEnded, Progress, TrialFinished
@@ -68,6 +71,7 @@ class Recorder:
 @pytest.fixture(autouse=True)
 def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(confirm_workflow, "ProcessExecutor", InlineExecutor)
     monkeypatch.setattr(best_workflow, "ProcessExecutor", InlineExecutor)  # starting a process takes seconds
     torch.set_num_threads(1)
     Path("small.yaml").write_text(SPACE)
@@ -309,8 +313,14 @@ def test_the_reports_say_what_to_expect_and_who_is_as_good() -> None:
     assert as_json["confirmed"]["trial"] == standing().confirmed.winner.trial  # type: ignore[union-attr]
     exported = runner.invoke(best_command.command, [], catch_exceptions=False).output
     assert "expect val/loss" in exported
-    help_text = runner.invoke(confirm_command.command, ["--help"]).output
-    assert "--top" in help_text
+    winner = str(as_json["confirmed"]["trial"])
+    log = runner.invoke(logs_command.command, [winner, "--run", "2"], catch_exceptions=False).output
+    assert "epoch 3: train/loss" in log
+    curve = runner.invoke(show_command.command, [winner, "--run", "2", "--json"], catch_exceptions=False).output
+    assert json.loads(curve)["seed"] == derive(3, "confirm", int(winner), 2)
+    again = runner.invoke(confirm_command.command, ["--json"], catch_exceptions=False, standalone_mode=False)
+    assert again.return_value == 0
+    assert json.loads(again.output.splitlines()[-1])["confirmed"]["trial"] == int(winner)
 
 
 def test_progress_names_the_trial_and_its_fresh_seed() -> None:

@@ -23,7 +23,7 @@ def confirmed_lines(status: Status) -> list[str]:
         done = len(standing.runs) - standing.n_open
         return [f"not confirmed yet: {done} of {len(standing.runs)} runs done; `tuner confirm --study {name}` goes on"]
     if standing.runs:
-        return [f"not confirmed: see `tuner confirm --study {name}`, and the logs of its runs"]
+        return [f"not confirmed: a better trial came later, or fresh runs failed; `tuner confirm --study {name}`"]
     return []
 
 

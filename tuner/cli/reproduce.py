@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
 @click.command(epilog="\b\nExamples:\n  tuner reproduce 12\n  tuner reproduce 12 --run 1")
 @click.argument("trial", type=int)
-@click.option(
-    "--run", "repeat", type=click.IntRange(min=1), metavar="K", help="The trial's run on fresh seed K instead."
-)
+@options.run
 @click.option(
     "--tolerance",
     type=click.FloatRange(min=0.0),

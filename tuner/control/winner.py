@@ -84,8 +84,8 @@ class Confirmed:
 def choose(candidates: Sequence[Candidate], *, maximize: bool) -> Confirmed | None:
     """The candidate with the best mean; None when no candidate came through all of its runs.
 
-    Equal means are decided by the search, then by the number. The interval of a difference is Student's for two samples,
-    with the spread of these two: pooled over all candidates, one that collapses on a seed would make all others equal.
+    Equal means are decided by the search, then by the number. The interval of a difference is Student's for two
+    samples, with the spread of these two: one candidate that collapses on a seed must not make all others equal.
     """
     sign = -1.0 if maximize else 1.0
 

@@ -156,7 +156,9 @@ class Confirmation:
             turn_of=lambda number: fold_turn(runs[number].repeat),
             folder_of=lambda number: self.paths.confirm(runs[number].trial, runs[number].repeat),
             name_of=lambda number: f"trial {runs[number].trial} on fresh seed {runs[number].repeat}",
-            logs_of=lambda number: str(self.paths.confirm(runs[number].trial, runs[number].repeat) / "log.txt"),
+            logs_of=lambda number: (
+                f"`tuner logs {runs[number].trial} --run {runs[number].repeat} --study {spec.study}`"
+            ),
         )
         retention = Retention(self.store, identity.folder_of, maximize=spec.maximize, n_kept=len(runs))
         return Driver(

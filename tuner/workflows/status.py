@@ -8,7 +8,7 @@ from typing import Any
 from tuner.control.winner import Confirmed
 from tuner.errors import NotFoundError
 from tuner.paths import StudyPaths
-from tuner.study.confirmed import Standing, standing_of
+from tuner.study.confirmed import Standing, run_detail, run_of, standing_of
 from tuner.study.queries import StudyReader, StudyRow, TrialDetail, TrialRow
 
 
@@ -68,10 +68,16 @@ def trials_of(storage: str, name: str | None) -> list[TrialRow]:
     return reader.trials(reader.study(name))
 
 
-def detail_of(storage: str, name: str | None, number: int) -> TrialDetail:
-    """All that is stored of one trial; NotFoundError when there is none of this number."""
+def detail_of(storage: str, name: str | None, number: int, repeat: int = 0) -> TrialDetail:
+    """All that is stored of one trial, or of its run on the fresh seed `repeat`; NotFoundError when there is none."""
     reader = StudyReader.open(storage)
-    return reader.trial(reader.study(name), number)
+    study = reader.study(name)
+    return _run_detail(reader, study, number, repeat) if repeat else reader.trial(study, number)
+
+
+def _run_detail(reader: StudyReader, study: StudyRow, number: int, repeat: int) -> TrialDetail:
+    _, best = reader.outline(study)
+    return run_detail(reader, study, run_of(standing_of(reader, study, best), number, repeat))
 
 
 def detail_json(detail: TrialDetail) -> dict[str, Any]:
@@ -87,12 +93,13 @@ def detail_json(detail: TrialDetail) -> dict[str, Any]:
     }
 
 
-def log_of(storage: str, name: str | None, number: int) -> str:
-    """The log of one trial; NotFoundError when there is none."""
+def log_of(storage: str, name: str | None, number: int, repeat: int = 0) -> str:
+    """The log of one trial, or of its run on the fresh seed `repeat`; NotFoundError when there is none."""
     reader = StudyReader.open(storage)
     study = reader.study(name)
-    detail = reader.trial(study, number)
-    path = StudyPaths.of(storage, study.name).log(number)
+    detail = detail_of(storage, study.name, number, repeat)
+    paths = StudyPaths.of(storage, study.name)
+    path = paths.confirm(number, repeat) / "log.txt" if repeat else paths.log(number)
     if not path.is_file():
         raise NotFoundError(f"trial {number} of study {study.name!r} ({detail.row.state.value}) has no log at {path}")
     return path.read_text(encoding="utf-8", errors="replace")
