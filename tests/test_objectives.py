@@ -24,7 +24,9 @@ from tuner.errors import ChangedError, ConfigError, NoTrialError, UsageError
 from tuner.execution.inline import InlineExecutor
 from tuner.study.queries import StudyReader, TrialRow
 from tuner.workflows.best import best, best_front
+from tuner.workflows.confirm import confirm
 from tuner.workflows.progress import Progress, TrialFinished
+from tuner.workflows.reproduce import reproduce
 from tuner.workflows.result import SearchResult
 from tuner.workflows.search import SearchRequest, search
 from tuner.workflows.status import detail_of
@@ -460,3 +462,31 @@ def test_events_of_a_search_name_the_values(capsys: pytest.CaptureFixture[str]) 
     assert list(finished["values"]) == ["val/accuracy", "params"]
     assert finished["n_front"] == 1
     assert lines[-1]["front"][0]["trial"] == 0
+
+
+def test_nothing_confirms_a_front_and_a_winner_under_constraints_meets_them() -> None:
+    spec = load(Path("two.yaml"))
+    assert spec.confirm is None
+    with pytest.raises(ConfigError, match="confirm: chooses by the mean of one objective; with several leave it out"):
+        load(Path("two.yaml"), sets=["confirm={top: 2, seeds: 1}"])
+    run("search.trials=1", "train.epochs=1")
+    with pytest.raises(
+        UsageError, match="study 'two' has several objectives, and confirming chooses by the mean of one"
+    ):
+        confirm()
+    sets = (*ONE, 'constraints=["val/accuracy <= 0.9"]', "search.trials=6", "confirm={top: 2, seeds: 1}", "study=one")
+    result = run(*sets)
+    broken = {
+        row.number for row in StudyReader.open(STORAGE).trials(StudyReader.open(STORAGE).study("one")) if row.reason
+    }
+    assert broken
+    assert result.status.confirmed is not None
+    assert {item.trial for item in result.status.confirmed.candidates}.isdisjoint(broken)
+
+
+def test_a_trial_of_several_objectives_is_reproduced_but_for_what_was_timed() -> None:
+    run("objective=[{metric: accuracy}, {metric: params}, {metric: latency_ms}]", "search.trials=1")
+    again = reproduce(0, executor=InlineExecutor())
+    assert again.is_identical
+    assert {number.metric for number in again.numbers} >= {"val/accuracy", "params"}
+    assert "latency_ms" not in {number.metric for number in again.numbers}

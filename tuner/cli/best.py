@@ -31,8 +31,9 @@ def command(
 ) -> None:
     """Export the best trial, after re-evaluating its weights.
 
-    The stored weights are loaded and evaluated on the validation part; nothing is exported unless that gives the
-    stored value. Only here are they evaluated on the test part.
+    The best trial is the one that fresh seeds confirmed, before that the one with the best value. The stored weights
+    are loaded and evaluated on the validation part; nothing is exported unless that gives the stored value. Only here
+    are they evaluated on the test part, and once: the score is kept.
     """
     from tuner.workflows.best import best, best_front
 
@@ -50,18 +51,33 @@ def command(
         click.echo(_text(export))
 
 
+def _expectation(export: Export) -> list[str]:
+    bundle = export.bundle
+    if bundle.confirmed is None:
+        return []
+    mean, std, seeds = (bundle.confirmed[name] for name in ("mean", "std", "seeds"))
+    spread = f" +- {number(std)}" if std is not None else ""
+    return [f"expect {bundle.metric} {number(mean)}{spread} ({seeds} fresh seed{'s' * (seeds > 1)})"]
+
+
 def _text(export: Export) -> str:
     bundle = export.bundle
+    run = f", fresh seed {export.repeat}" if export.repeat else ""
     lines = [
         (
-            f"trial {bundle.trial} of {bundle.study}, epoch {bundle.epoch}: {bundle.metric} {number(bundle.value)}, "
-            f"re-evaluated {number(export.reevaluated)}"
+            f"trial {bundle.trial} of {bundle.study}{run}, epoch {bundle.epoch}: {bundle.metric} "
+            f"{number(bundle.value)}, re-evaluated {number(export.reevaluated)}"
         ),
         *([f"picked: {export.picked}", f"  {named(bundle.objectives)}"] if bundle.objectives else []),
+        *_expectation(export),
         *(
             f"  {name} {number(value)}"
             for name, value in bundle.metrics.items()
             if name.startswith("test/") and value is not None
+        ),
+        *(
+            [f"  the test scores are those of {export.scored_before}: weights are scored once"]
+            * bool(export.scored_before)
         ),
         f"exported to {export.path}: {', '.join(export.files)}",
     ]

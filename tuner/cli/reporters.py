@@ -18,11 +18,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from tuner.cli.confirmed import confirmed_lines
 from tuner.cli.tables import best_line, cell, duration, front_table, named, number, scalar
 from tuner.control.controller import TrialState
 from tuner.errors import NoTrialError
 from tuner.space.parameters import Params
-from tuner.workflows.progress import EpochEnded, Note, Progress, StudyStarted, TrialFinished, TrialStarted
+from tuner.workflows.progress import (
+    ConfirmStarted,
+    ConfirmStep,
+    EpochEnded,
+    Note,
+    Progress,
+    StudyStarted,
+    TrialFinished,
+    TrialStarted,
+)
 from tuner.workflows.result import Ended, SearchResult
 
 REFRESH_PER_S = 2
@@ -66,7 +76,9 @@ class JsonReporter:
         event = _EVENTS[type(progress)]
         if event is None:
             return
-        fields = {name: _finite(value) for name, value in asdict(progress).items() if not _is_unused(name, value)}
+        fields = {name: _finite(value) for name, value in asdict(progress).items()}
+        fields |= fields.pop("step", {})  # of a run that confirms a trial
+        fields = {name: value for name, value in fields.items() if not _is_unused(name, value)}
         click.echo(json.dumps({"event": event, **fields}, allow_nan=False))
 
     def done(self, result: SearchResult) -> None:
@@ -78,6 +90,8 @@ _EVENTS: dict[type[Any], str | None] = {
     TrialStarted: "trial",
     TrialFinished: "trial",
     EpochEnded: "epoch",
+    ConfirmStarted: "confirm",
+    ConfirmStep: "confirm",
     Note: "note",
 }
 
@@ -118,6 +132,10 @@ def _line(progress: Progress, n_trials: int | None) -> str:
             return _headline(progress)
         case TrialFinished():
             return _trial_line(progress, n_trials)
+        case ConfirmStarted():
+            return confirm_headline(progress)
+        case ConfirmStep():
+            return _run_line(progress)
         case Note():
             return progress.message
     return ""
@@ -132,6 +150,8 @@ def _headline(started: StudyStarted) -> str:
     )
     if started.n_trials is None:
         budget = f"{started.n_finished} trials done" if started.n_finished else "no limit of trials"
+    if started.confirm_top:
+        budget += f", then the best {started.confirm_top} again on {_n_seeds(started.confirm_seeds)}"
     if started.timeout_s is not None:
         budget += f", {duration(max(0.0, started.timeout_s - started.seconds_before))} left"
     workers = f"{started.workers} worker{'s' * (started.workers > 1)} on {', '.join(started.devices)}"
@@ -140,8 +160,30 @@ def _headline(started: StudyStarted) -> str:
     return f"{verb} {started.study} for {wanted}: {budget}; {workers}, {threads}"
 
 
+def _n_seeds(count: int) -> str:
+    return f"{count} fresh seed{'s' * (count > 1)}"
+
+
+def confirm_headline(started: ConfirmStarted) -> str:
+    trials = ", ".join(map(str, started.trials))
+    done = f", {started.n_finished} of {started.n_runs} runs done" if started.n_finished else ""
+    which = f"trial{'s' * (len(started.trials) > 1)} {trials}"
+    return (
+        f"confirming {which} of {started.study} on {_n_seeds(started.seeds)}{' each' * (len(started.trials) > 1)}{done}"
+    )
+
+
+def _run_line(progress: ConfirmStep) -> str:
+    if not isinstance(progress.step, TrialFinished):
+        return ""
+    return _outcome_line(progress.step, f"trial {progress.step.trial}, fresh seed {progress.repeat}/{progress.seeds}")
+
+
 def _trial_line(trial: TrialFinished, n_trials: int | None) -> str:
-    of = f"/{n_trials}" if n_trials else ""
+    return _outcome_line(trial, f"trial {trial.trial}{f'/{n_trials}' if n_trials else ''}")
+
+
+def _outcome_line(trial: TrialFinished, name: str) -> str:
     outcome = trial.state.value + (f" ({trial.reason})" if trial.reason and trial.reason != trial.state.value else "")
     value = f" {number(trial.value)}" if trial.value is not None else ""
     best = "  best so far" if trial.is_best else ""
@@ -149,7 +191,7 @@ def _trial_line(trial: TrialFinished, n_trials: int | None) -> str:
         value, best = f" {named(trial.values)}", "  on the front" if trial.is_best else ""
     message = f": {trial.message.splitlines()[0]}" if trial.message else ""
     epochs = f"{trial.epochs} epoch{'s' * (trial.epochs != 1)}"
-    return f"trial {trial.trial}{of}: {outcome}{value} after {epochs}, {duration(trial.seconds)}{best}{message}"
+    return f"{name}: {outcome}{value} after {epochs}, {duration(trial.seconds)}{best}{message}"
 
 
 def summary(result: SearchResult) -> str:
@@ -163,6 +205,7 @@ def summary(result: SearchResult) -> str:
         lines.append(f"best: trial {status.best.number} with val/{status.study.metric} {number(status.best.value)}")
     if status.best is not None:
         lines += _params_lines(status.best.params)
+    lines += confirmed_lines(status)
     if result.ended is Ended.INTERRUPTED:
         lines.append("interrupted, nothing is lost: the same command goes on")
     elif status.best is not None:
@@ -182,7 +225,10 @@ class LiveReporter:
         self._console = console
         self._started: StudyStarted | None = None
         self._since = time.monotonic()
-        self._running: dict[int, tuple[TrialStarted, EpochEnded | None]] = {}
+        self._running: dict[tuple[int, int], tuple[TrialStarted, EpochEnded | None]] = {}
+        """By trial and fresh seed, which is 0 in the search itself."""
+        self._confirming: ConfirmStarted | None = None
+        self._n_confirmed = 0
         self._paused: set[int] = set()
         self._n_over = 0
         self._best: tuple[int | None, float | None] = (None, None)
@@ -206,18 +252,36 @@ class LiveReporter:
                 self._best = (progress.best_trial, progress.best_value)
                 self._n_front = progress.n_front
                 self._print(_headline(progress))
-            case TrialStarted():
-                self._running[progress.trial] = (progress, None)
-                self._paused.discard(progress.trial)
-            case EpochEnded():
-                self._running[progress.trial] = (self._running[progress.trial][0], progress)
+            case ConfirmStarted():
+                self._confirming, self._n_confirmed = progress, progress.n_finished
+                self._since = time.monotonic()
+                self._print(confirm_headline(progress))
+            case ConfirmStep():
+                self._follow(progress.step, progress.repeat)
+                if isinstance(progress.step, TrialFinished):
+                    self._n_confirmed += progress.step.state is not TrialState.PAUSED
+                    self._print(_run_line(progress))
+            case TrialStarted() | EpochEnded():
+                self._follow(progress)
             case TrialFinished():
+                self._follow(progress)
                 self._finish(progress)
             case Note():
                 self._print(progress.message)
 
+    def _follow(self, step: TrialStarted | EpochEnded | TrialFinished, repeat: int = 0) -> None:
+        key = (step.trial, repeat)
+        match step:
+            case TrialStarted():
+                self._running[key] = (step, None)
+                if not repeat:
+                    self._paused.discard(step.trial)
+            case EpochEnded():
+                self._running[key] = (self._running[key][0], step)
+            case TrialFinished():
+                self._running.pop(key, None)
+
     def _finish(self, trial: TrialFinished) -> None:
-        self._running.pop(trial.trial, None)
         if trial.state is TrialState.PAUSED:
             self._paused.add(trial.trial)
         else:
@@ -233,9 +297,17 @@ class LiveReporter:
         self._console.print(Text(line), soft_wrap=True)
 
     def _render(self) -> Group:
+        if self._confirming is not None:
+            return Group(self._confirm_bar(self._confirming), self._table(self._confirming.metric))
         if self._started is None:
             return Group(Text("loading torch and the data ..."))
-        return Group(self._bar(self._started), self._table())
+        return Group(self._bar(self._started), self._table(*(self._started.objectives or (self._started.metric,))))
+
+    def _confirm_bar(self, started: ConfirmStarted) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        text = f"{self._n_confirmed}/{started.n_runs} runs to confirm  {duration(time.monotonic() - self._since)}"
+        grid.add_row(ProgressBar(total=started.n_runs, completed=self._n_confirmed, width=24), Text(text))
+        return grid
 
     def _bar(self, started: StudyStarted) -> Table:
         done = started.n_finished + self._n_over
@@ -251,23 +323,17 @@ class LiveReporter:
         )
         return grid
 
-    @property
-    def _shown_metrics(self) -> tuple[str, ...]:
-        if self._started is None:
-            return ("value",)
-        return self._started.objectives or (self._started.metric,)
-
-    def _table(self) -> Table:
+    def _table(self, *names: str) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
-        names = self._shown_metrics
         for name in ("trial", "epoch", *names):
             table.add_column(name, no_wrap=True, min_width=max(7, len(name)))
         table.add_column("params", no_wrap=True, overflow="ellipsis", ratio=1)  # what is left of the line
-        for trial, (started, epoch) in sorted(self._running.items())[:MAX_SHOWN_RUNNING]:
+        for (trial, repeat), (started, epoch) in sorted(self._running.items())[:MAX_SHOWN_RUNNING]:
             done = epoch.epoch if epoch else started.first_epoch - 1
             params = " ".join(f"{name}={scalar(value)}" for name, value in started.params.items())
+            which = f"{trial} (seed {repeat})" if repeat else str(trial)
             values = [cell(name, epoch.metrics.get(name) if epoch else None) for name in names]
-            table.add_row(str(trial), f"{done}/{started.last_epoch}", *values, params)
+            table.add_row(which, f"{done}/{started.last_epoch}", *values, params)
         return table
 
     def done(self, result: SearchResult) -> None:

@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trial", type=int)
+@options.run
 @options.study
 @options.storage
 @options.as_json
-def command(trial: int, study: str | None, storage: str, as_json: bool) -> None:
+def command(trial: int, repeat: int | None, study: str | None, storage: str, as_json: bool) -> None:
     """Show one trial: params, learning curve, attempts; with --json the whole config too."""
     from tuner.workflows.status import detail_json, detail_of
 
-    detail = detail_of(storage, study, trial)
+    detail = detail_of(storage, study, trial, repeat or 0)
     if as_json:
         options.print_json(detail_json(detail))
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from tuner.cli import options
+from tuner.cli.confirmed import confirmed_lines
 from tuner.cli.tables import best_line, duration, front_table, scalar
 
 
@@ -32,5 +33,5 @@ def command(study: str | None, storage: str, as_json: bool) -> None:
         click.echo(best_line(status.best))
         for name, value in status.best.params.items():
             click.echo(f"  {name}  {scalar(value)}")
-    for line in explain(storage, status.study.name):
+    for line in [*confirmed_lines(status), *explain(storage, status.study.name)]:
         click.echo(line)

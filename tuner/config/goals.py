@@ -21,6 +21,8 @@ class Goals:
 
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
+    is_enforced: bool = True
+    """Whether a trial that breaks a constraint is refused; else what they name is only recorded."""
 
     @property
     def lead(self) -> Objective:
@@ -76,6 +78,8 @@ class Goals:
 
     def broken(self, config: TrialConfig, metrics: Metrics, *, final: bool = False) -> str:
         """What is wrong with a trial, for people; empty while nothing is. `final` as in `excesses`."""
+        if not self.is_enforced:
+            return ""
         excesses = self.excesses(config, metrics, final=final)
         missed = [item for item in self.constraints if excesses.get(item.text, 0.0) > 0.0]
         return "; ".join(_described(item, config, metrics) for item in missed)

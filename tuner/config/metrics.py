@@ -54,6 +54,10 @@ They belong to no part of the data, and do not tell one epoch from another: a se
 """
 
 
+TIMED = ("latency_ms", "epoch_seconds")
+"""Costs that differ from run to run."""
+
+
 def recorded_as(name: str) -> str:
     """The key under which the curve of a trial has a metric or cost."""
     return name if name in COSTS else f"val/{name}"

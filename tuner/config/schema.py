@@ -53,6 +53,13 @@ class Split(Section):
     """Fraction or count of the rows kept for the final test; not used when the source has an official test set."""
     stratify: bool = True
     """Keep the class proportions in every part (classification only)."""
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Cut what is not for the test into so many parts, of which trials take turns to validate; `val` is not used then.
+
+    For small data: the validation part is another one from trial to trial, and confirmed trials share theirs.
+    """
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which of the `folds` validates the base config; a search gives trial N the fold N modulo `folds`."""
 
 
 class Augment(Section):
@@ -636,10 +643,12 @@ class Search(Section):
 
 
 class Confirm(Section):
-    """Re-training of the best on fresh seeds; accepted and kept, not yet acted on in this version."""
+    """Re-training of the search's best on fresh seeds, whose mean chooses the winner; on unless it is `off`."""
 
-    top: Annotated[int, Field(ge=1)] = 3
-    seeds: Annotated[int, Field(ge=1)] = 2
+    top: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Complete trials that are trained again."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Fresh seeds that each of them is trained on."""
 
 
 SECTION_KINDS: dict[str, dict[str, Any]] = {

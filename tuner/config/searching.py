@@ -96,10 +96,18 @@ def task_of(data: Section | None) -> str | None:
     return "regression" if getattr(data, "kind", "") in REGRESSION_DATA else "classification"
 
 
-def read_confirm(root: Located, problems: Problems) -> Confirm | None:
-    """Re-training of the best; None when it is off or not there."""
+def read_confirm(root: Located, space: Space, problems: Problems, *, n_objectives: int = 1) -> Confirm | None:
+    """Re-training of the best: as a rule where there is something to choose from; None when it is off.
+
+    A front has no best trial: with several objectives nothing is confirmed.
+    """
     node = root.items.get("confirm")
-    if node is None or node.value is None or node.value == "off":
+    if node is None or node.value is None:
+        return Confirm() if space.parameters and n_objectives == 1 else None
+    if node.value == "off":
+        return None
+    if n_objectives > 1:
+        problems.add(node, "confirm", "chooses by the mean of one objective; with several leave it out, or say off")
         return None
     confirm = read_section("confirm", node, root, problems)
     return confirm if isinstance(confirm, Confirm) else None

@@ -88,6 +88,14 @@ class Spec:
             raise ConfigError.of(places)
         return _trial_config(self.seed, self.objective, sections)
 
+    def on_fold(self, config: TrialConfig, turn: int) -> TrialConfig:
+        """The config with the fold that validates it, where there are folds: they take turns."""
+        split = config.data.split
+        if split.folds is None:
+            return config
+        data = config.data.model_copy(update={"split": split.model_copy(update={"fold": turn % split.folds})})
+        return config.model_copy(update={"data": data})
+
     def max_epochs(self) -> int:
         """The most epochs that a trial of this space can be asked to train."""
         for parameter in self.space.parameters:
@@ -100,6 +108,13 @@ class Spec:
     def epochs_of(self, params: Params) -> int:
         """The epochs that the trial with these params is asked to train."""
         return int(params.get("train.epochs", self.base.train.epochs) or 1)
+
+    def confirm_epochs(self, n_trials: int | None = None) -> int:
+        """The most epochs that confirming takes, after a search of so many trials; early stopping makes them fewer."""
+        if self.confirm is None:
+            return 0
+        top = self.confirm.top if n_trials is None else min(self.confirm.top, n_trials)
+        return top * self.confirm.seeds * self.max_epochs()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `from_json` builds an equal Spec."""
@@ -140,8 +155,9 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
     study, seed = read_study(root, file, problems), read_seed(root, problems)
     sections = {name: read_section(name, root.items.get(name), root, problems) for name in TRIAL_SECTIONS}
     objectives = read_objectives(root, sections["data"], problems)
-    search, confirm = read_search(root, problems), read_confirm(root, problems)
+    search = read_search(root, problems)
     compiled = _compile(root, sections, released, problems)
+    confirm = read_confirm(root, compiled.space, problems, n_objectives=len(objectives or ()) or 1)
     if search is not None:
         check_grid(root, search, compiled.space, problems)
         check_search(root, objectives or (), search, problems)

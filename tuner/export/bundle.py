@@ -52,6 +52,8 @@ class Bundle:
     """SHA-256 of every other file of the export."""
     objectives: Mapping[str, float] = field(default_factory=dict)
     """Several objectives by name, as the search had them; empty for one."""
+    confirmed: Mapping[str, Any] | None = None
+    """What fresh seeds say of this trial: mean, std, seeds ...; None when it is not the confirmed winner."""
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -93,8 +95,7 @@ class Bundle:
     @classmethod
     def _from_json(cls, plain: dict[str, Any]) -> Bundle:
         config = TrialConfig.model_validate_json(json.dumps(plain["config"]))
-        plain = {"objectives": {}, **plain}  # only with several
-        fields = {name: plain[name] for name in cls.__dataclass_fields__}
+        fields = {name: plain[name] for name in cls.__dataclass_fields__ if name in plain}
         return cls(**{**fields, "config": config, "data": DataInfo.from_json(plain["data"])})
 
 

@@ -40,12 +40,12 @@ class EpochRows:
         return insert.on_conflict_do_update(index_elements=keys, set_=changed)
 
     def record(
-        self, connection: Connection, ends: Sequence[EpochEnd], metric: str | None, ids: Mapping[int, int]
+        self, connection: Connection, ends: Sequence[EpochEnd], metric: str | None, ids: Mapping[int, int] | None
     ) -> None:
         """Write epochs; one that is known is replaced by itself, and Optuna keeps the first value of a step.
 
-        Without a metric Optuna gets no steps: it has none for several objectives, and its TPE fails on a pruned trial
-        that has some.
+        `ids` are Optuna's of the trials, None for runs that Optuna does not know. Without a metric Optuna gets no
+        steps: it has none for several objectives, and its TPE fails on a pruned trial that has some.
         """
         connection.execute(self._epochs, [self._epoch(end) for end in ends])
         saved = [self._checkpoint(end) for end in ends if end.checkpoint is not None]
@@ -55,7 +55,7 @@ class EpochRows:
             if end.picked:
                 self._pick(connection, end)
         self.forget(connection, {end.trial: end.kept for end in ends if end.kept})
-        if metric is None:
+        if metric is None or ids is None:
             return
         steps = [_step(ids[end.trial], end.epoch, end.metrics[metric]) for end in ends]
         finite = [step for step in steps if math.isfinite(step["intermediate_value"])]

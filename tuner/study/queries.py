@@ -160,6 +160,10 @@ class StudyReader:
             names = frozenset(inspect(engine).get_table_names())
         return cls(engine, url, names)
 
+    def has(self, table: str) -> bool:
+        """Whether the database has this table: one of an earlier version lacks the newer ones."""
+        return table in self._names
+
     def studies(self) -> list[StudyRow]:
         """All studies, the oldest first; those of other tools have an empty `uid`."""
         if "studies" not in self._names:
@@ -319,13 +323,17 @@ class StudyReader:
         found = self.trials(study, number)
         if not found:
             raise NotFoundError(f"study {study.name!r} has no trial {number}; see `tuner trials --study {study.name}`")
+        return self.detail(found[0], study.uid, number)
+
+    def detail(self, row: TrialRow, uid: str, number: int) -> TrialDetail:
+        """What our tables hold under this uid and number, of a trial that is shown as `row`."""
         with storage_errors(self.url), self.engine.connect() as connection:
-            own = self._own(connection, tables.trials, study.uid, number)
-            curve = self._own(connection, tables.epochs, study.uid, number, order="epoch")
-            attempts = self._own(connection, tables.attempts, study.uid, number, order="attempt")
-            checkpoints = self._own(connection, tables.checkpoints, study.uid, number, order="epoch")
+            own = self._own(connection, tables.trials, uid, number)
+            curve = self._own(connection, tables.epochs, uid, number, order="epoch")
+            attempts = self._own(connection, tables.attempts, uid, number, order="attempt")
+            checkpoints = self._own(connection, tables.checkpoints, uid, number, order="epoch")
         return TrialDetail(
-            row=found[0],
+            row=row,
             message=own[0].message if own else "",
             seed=own[0].seed if own else 0,
             config=json.loads(own[0].config) if own else {},

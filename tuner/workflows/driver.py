@@ -1,7 +1,8 @@
 """The driver: the one process that decides and writes.
 
-It asks the controller for trials, hands them to workers, records what they report before it answers, and leaves the
-study in a state from which the same command goes on, whatever happens in between.
+It drives the trials of a search, and then the runs that confirm the best of them: asks the controller for trials, hands
+them to workers, records what they report before it answers, and leaves the study in a state from which the same command
+goes on, whatever happens in between.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ from tuner.control.controller import Controller, TrialState, is_feasible
 from tuner.errors import SearchFailedError
 from tuner.execution.protocol import Event, Executor, WorkerLost
 from tuner.faults import fault_point
-from tuner.paths import StudyPaths
-from tuner.study.advisor import StudyAdvisor
-from tuner.study.store import NewAttempt, OpenTrial, StudyStore
+from tuner.study.attempts import NewAttempt, OpenTrial
 from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
+from tuner.workflows.driven import AskRecorder, Identity, Records
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.placement import Placement
@@ -45,10 +45,10 @@ class Driver:
         self,
         *,
         spec: Spec,
-        paths: StudyPaths,
-        store: StudyStore,
+        identity: Identity,
+        store: Records,
+        record_ask: AskRecorder,
         controller: Controller,
-        advisor: StudyAdvisor,
         executor: Executor,
         placement: Placement,
         lanes: LanePlan,
@@ -61,7 +61,7 @@ class Driver:
         self._spec = spec
         self._metric = f"val/{spec.objective.metric}"
         self._goals = spec.goals
-        self._paths = paths
+        self._identity = identity
         self._store = store
         self._controller = controller
         self._executor = executor
@@ -75,9 +75,10 @@ class Driver:
         self._runs: dict[int, OpenRun] = {}
         self._supply = Supply(
             spec=spec,
+            identity=identity,
             store=store,
+            record_ask=record_ask,
             controller=controller,
-            advisor=advisor,
             lanes=lanes,
             refuse=lambda run, problem: self._finish(run, TrialState.PRUNED, "infeasible", problem),
             goes_on=lambda: not self._interrupts.count and not self._is_over_time(),
@@ -173,7 +174,8 @@ class Driver:
         leader.device = self._device()
         n_lanes = 1
         if not leader.goes_alone:
-            n_lanes = self._lanes.size(leader.config, self._controller.n_left, self._placement.workers)
+            n_left = self._controller.n_left + len(self._supply.waiting)
+            n_lanes = self._lanes.size(leader.config, n_left, self._placement.workers)
         leader.n_lanes = n_lanes
         runs = [leader, *self._supply.company(leader, n_lanes - 1)]
         self._executor.submit([self._begin(run, leader) for run in runs])
@@ -218,7 +220,7 @@ class Driver:
             metric=self._metric,
             maximize=self._spec.maximize,
             checkpoints=tuple(run.checkpoints),
-            folder=self._paths.trial(run.trial),
+            folder=self._identity.folder_of(run.trial),
             base_dir=self._spec.base_dir,
             threads=self._placement.threads,
             device=run.device,
@@ -331,7 +333,8 @@ class Driver:
         """Try again from the checkpoint, at most twice; give the search up when trials keep failing alike."""
         run.n_faults += 1
         if run.n_faults <= MAX_RETRIES:
-            self._note(f"trial {run.trial}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
+            name = self._identity.name_of(run.trial)
+            self._note(f"{name}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
             self._supply.waiting.insert(0, run)
             return
         self._finish(run, TrialState.FAILED, reason, message)
@@ -340,7 +343,7 @@ class Driver:
         if count >= MAX_ALIKE:
             raise SearchFailedError(
                 f"{count} trials in a row failed alike: {message}\n"
-                f"see `tuner logs {run.trial} --study {self._spec.study}`; "
+                f"see {self._identity.logs_of(run.trial)}; "
                 "after mending it the same command goes on with the trials that are left"
             )
 

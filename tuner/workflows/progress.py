@@ -31,6 +31,10 @@ class StudyStarted:
     """Several, the curve's name of each; empty for one."""
     n_front: int | None = None
     """Trials on the front so far, with several objectives."""
+    confirm_top: int = 0
+    """Trials that are confirmed after the search; 0 for none."""
+    confirm_seeds: int = 0
+    """Fresh seeds of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,13 +81,34 @@ class TrialFinished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmStarted:
+    """The search is over, and its best trials are trained again."""
+
+    study: str
+    metric: str
+    trials: tuple[int, ...]
+    seeds: int
+    n_runs: int
+    n_finished: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmStep:
+    """What happened to one run that confirms a trial; `step` names that trial."""
+
+    repeat: int
+    seeds: int
+    step: TrialStarted | EpochEnded | TrialFinished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Note:
     """Something a person should know."""
 
     message: str
 
 
-Progress = StudyStarted | TrialStarted | EpochEnded | TrialFinished | Note
+Progress = StudyStarted | TrialStarted | EpochEnded | TrialFinished | ConfirmStarted | ConfirmStep | Note
 
 
 class Reporter(Protocol):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from tuner.control.pareto import front
-from tuner.study.store import StudyStore
 from tuner.training.checkpoint_files import retain
 
 N_KEPT = 5
@@ -27,15 +27,24 @@ class Finished:
     """Of several objectives."""
 
 
+class KeepsCheckpoints(Protocol):
+    """The part of a study's records that names files of weights."""
+
+    def keep_checkpoints(
+        self, kept: Mapping[int, tuple[int, ...]], then: Callable[[], None] = lambda: None, /
+    ) -> None: ...
+
+
 class Retention:
     """Follows the finished trials of a study and deletes the weights that are not needed any more."""
 
     def __init__(
         self,
-        store: StudyStore,
+        store: KeepsCheckpoints,
         folder_of: Callable[[int], Path],
         *,
         maximize: bool,
+        n_kept: int = N_KEPT,
         objectives: tuple[bool, ...] = (),
         lead: int = 0,
     ) -> None:
@@ -43,6 +52,7 @@ class Retention:
         self._store = store
         self._folder_of = folder_of
         self._sign = -1.0 if maximize else 1.0
+        self._n_kept = n_kept
         self._signs = [-1.0 if maximized else 1.0 for maximized in objectives]
         self._lead = lead
         self._kept: list[tuple[float, int]] = []
@@ -59,7 +69,7 @@ class Retention:
         if end.value is None:
             return
         value = end.values[self._lead] if end.values else end.value
-        self._kept = sorted([*self._kept, (self._sign * value, trial)])[:N_KEPT]
+        self._kept = sorted([*self._kept, (self._sign * value, trial)])[: self._n_kept]
         if end.values:
             vector = tuple(sign * value for sign, value in zip(self._signs, end.values, strict=True))
             candidates = {**self._front, trial: vector}
