@@ -423,6 +423,47 @@ def test_however_the_state_is_read_what_was_drawn_before_does_not_count(read: st
     assert alone(code, pauses=(1, 3))[0] == straight
 
 
+ASHA = SPACE.replace("{kind: tpe, n_startup_trials: 3}", "random").replace(
+    "{kind: median, n_startup_trials: 2}", "{kind: asha, min_epochs: 1, eta: 2}"
+)
+
+
+def test_a_trial_that_is_promoted_has_the_bits_of_one_that_never_paused() -> None:
+    write(space=ASHA)
+    run("search.pruner=none")
+    straight = outcome()
+    for name in ("studies.db", "runs"):
+        Path(name).rename(f"before-{name}")
+    run()
+    rows, states = outcome()
+    promoted = [row for row in rows if row["state"] == "complete"]
+    assert 0 < len(promoted) < len(rows)
+    assert all(row == straight[0][row["number"]] for row in promoted)
+    kept = {
+        file: state for file, state in states.items() if int(file.split("/")[2]) in {row["number"] for row in promoted}
+    }
+    assert kept
+    assert all(state == straight[1].get(file, state) for file, state in kept.items())
+    reader = StudyReader.open(STORAGE)
+    detail = reader.trial(reader.study(None), promoted[0]["number"])
+    assert detail.attempts[0].outcome == Outcome.PAUSED
+    log = Path(f"runs/own/{promoted[0]['number']}/log.txt").read_text()
+    assert "resumed after epoch 1" in log
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("fault", ("paused:kill@2", "epoch_recorded:kill@8"))
+def test_killed_while_pausing_or_promoting_it_gives_the_same_bits(fault: str) -> None:
+    write(space=ASHA)
+    run()
+    straight = outcome()
+    for name in ("studies.db", "runs"):
+        Path(name).rename(f"before-{name}")
+    _killed_in_child(fault)
+    run()
+    assert outcome() == straight
+
+
 # ------------------------------------------------------------------------------------------------- what it may not do
 
 YIELDS = "def run(config, state):\n    for epoch in range(9):\n        yield {}\n"
@@ -435,8 +476,8 @@ YIELDS = "def run(config, state):\n    for epoch in range(9):\n        yield {}\
         ("{'error': 0.5}", "expected yield (metrics, state), got a dict"),
         ("(1, 2, 3)", "expected yield (metrics, state), got a tuple of 3"),
         ("0.5, None", "expected yield (metrics, state) with metrics by name, got a float for them"),
-        ("{'loss': 1}, None", "the metrics have no 'error', which is objective.metric; they are loss"),
-        ("{}, None", "the metrics have no 'error', which is objective.metric; they are none"),
+        ("{'loss': 1}, None", "the metrics have no 'error', which the space file wants; they are loss"),
+        ("{}, None", "the metrics have no 'error', which the space file wants; they are none"),
         ("{'error': '0.5'}, None", "the metric 'error' must be a number, got a str"),
         ("{'error': [0.5]}, None", "the metric 'error' must be a number, got a list"),
         ("{'error': __import__('torch').ones(2)}, None", "must be a number, got a Tensor of shape (2,)"),
@@ -632,6 +673,30 @@ def test_the_standard_loop_still_needs_its_data() -> None:
     assert "data: missing" in found
     with pytest.raises(ValueError, match="data, model, loss, optimizer, schedule: missing"):
         TrialConfig.model_validate({"objective": {"metric": "loss"}, "train": {"epochs": 3}})
+
+
+def test_several_objectives_and_constraints_name_what_the_code_yields() -> None:
+    code = (
+        "def run(config, state):\n"
+        "    for epoch in range(9):\n"
+        "        yield {'error': 1 / config['lr'], 'size': config['lr'], 'params': 7}, epoch\n"
+    )
+    write(code)
+    sets = (
+        "objective=[{metric: error, direction: minimize}, {metric: size, direction: minimize}]",
+        'constraints=["size <= 0.3", "params <= 8", "epoch_seconds < 99"]',
+        "space.train.options.lr=[0.1, 0.2, 0.4]",
+        "search={sampler: grid, pruner: median, workers: 1}",
+    )
+    run(*sets)
+    by_lr = {row["params"]["train.options.lr"]: row for row in trials()}
+    assert {lr: row["reason"] for lr, row in by_lr.items()} == {0.1: "", 0.2: "", 0.4: "infeasible"}
+    reader = StudyReader.open(STORAGE)
+    detail = reader.trial(reader.study(None), by_lr[0.1]["number"])
+    assert set(detail.curve[0].metrics) == {"val/error", "val/size", "params", "epoch_seconds"}
+    write(code.replace("'size'", "'weight'"))
+    with pytest.raises(SearchFailedError, match="the metrics have no 'size', which the space file wants"):
+        run(*sets, "study=other")
 
 
 # -------------------------------------------------------------------------------------------------------------- states

@@ -212,7 +212,15 @@ def test_the_sections_table_names_every_kind() -> None:
         named.setdefault(section, []).extend(quoted(re.sub(r"\([^)]*\)", "", row[1])))
     for section, kinds in KINDS.items():
         assert sorted(named[section]) == sorted(kinds), section
-    assert set(named) == {*TRIAL_SECTIONS, "objective", "search", "confirm", "search.sampler", "search.pruner"}
+    assert set(named) == {
+        *TRIAL_SECTIONS,
+        "objective",
+        "constraints",
+        "search",
+        "confirm",
+        "search.sampler",
+        "search.pruner",
+    }
 
 
 def test_the_sections_table_names_the_keys_and_defaults_of_every_kind() -> None:

@@ -21,8 +21,10 @@ POINTS = (
     "checkpoint_written",
     "checkpoint_renamed",
     "epoch_recorded",
+    "paused",
     "before_tell",
     "told",
+    "confirm_planned",
 )
 """Every durable step, in the order in which a trial passes them."""
 

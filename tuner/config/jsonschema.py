@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from tuner.config.constraints import MAX_CONSTRAINTS
 from tuner.config.domains import RANGE_KEYS
+from tuner.config.expressions import MAX_LENGTH
 from tuner.config.fields import FieldType, field_at
-from tuner.config.metrics import METRICS
+from tuner.config.metrics import COSTS, METRICS
+from tuner.config.objectives import MAX_OBJECTIVES
 from tuner.config.schema import DEFAULT_KINDS, Section
 from tuner.config.searching import STUDY_NAME, VERSION
 from tuner.config.sections import CLASSES, KINDS, TRIAL_SECTIONS, class_of
@@ -31,7 +34,8 @@ def json_schema() -> JsonSchema:
         "version": {"const": VERSION, "description": "Version of the file's format."},
         "study": {"type": "string", "pattern": STUDY_NAME, "description": "Name of the study. Default: the file's."},
         "seed": {"type": "integer", "minimum": 0, "description": "All random numbers are derived from it. Default: 0."},
-        "objective": _reference(_plain_section("objective", definitions)),
+        "objective": _objective(_reference(_plain_section("objective", definitions))),
+        "constraints": _constraints(),
         **{name: _section(name, definitions) for name in TRIAL_SECTIONS},
         "space": {"anyOf": [{"$ref": "#/definitions/space"}, _NULL], "description": "What varies, by dotted path."},
         "search": {"anyOf": [_reference(_plain_section("search", definitions)), _NULL]},
@@ -49,6 +53,21 @@ def json_schema() -> JsonSchema:
         "properties": properties,
         "definitions": definitions,
     }
+
+
+def _objective(one: JsonSchema) -> JsonSchema:
+    several = {"type": "array", "minItems": 1, "maxItems": MAX_OBJECTIVES, "items": one}
+    return {"anyOf": [one, several], "description": "What is optimised; a list is several objectives."}
+
+
+def _constraints() -> JsonSchema:
+    texts: JsonSchema = {
+        "type": "array",
+        "maxItems": MAX_CONSTRAINTS,
+        "items": {"type": "string", "maxLength": MAX_LENGTH},
+        "description": 'What a winner has to meet: ["params <= 2e6", "latency_ms <= 5"].',
+    }
+    return {"anyOf": [texts, _NULL]}
 
 
 def _reference(name: str) -> JsonSchema:
@@ -116,7 +135,7 @@ def _by_trainer() -> JsonSchema:
 
 
 def _metric_names() -> list[str]:
-    return [*METRICS, *(f"val/{name}" for name in METRICS)]
+    return [*METRICS, *(f"val/{name}" for name in METRICS), *COSTS]
 
 
 def _refine(definitions: dict[str, JsonSchema]) -> None:

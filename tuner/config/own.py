@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from tuner.config.messages import Problems
+from tuner.config.metrics import COSTS
 from tuner.config.schema import OPTIONAL_SECTIONS, Objective
 from tuner.space.document import Located, show
 
@@ -36,20 +37,25 @@ def left_out(name: str) -> str:
     )
 
 
-def read_objective(root: Located, node: Located, objective: Objective, problems: Problems) -> Objective | None:
-    """An objective of the user's own measuring: any name, with its direction."""
+def read_objective(
+    root: Located, node: Located, path: str, objective: Objective, problems: Problems
+) -> Objective | None:
+    """An objective of the user's own measuring: any name, with its direction. `path` names it in messages."""
     before = len(problems)
     metric, name = node.items.get("metric"), objective.metric.removeprefix("val/")
     train = root.items["train"].items["kind"]
     if node is root or metric is None:
         message = "missing; own training code has its own metrics: add objective: {metric: NAME, direction: maximize}"
-        problems.add(node if node is not root else train, "objective.metric", message, at_key=node is not root)
+        problems.add(node if node is not root else train, f"{path}.metric", message, at_key=node is not root)
     elif not name or "/" in name:
-        problems.add(metric, "objective.metric", f"expected a name without a slash, or val/NAME; got {show(name)}")
-    elif objective.direction is None:
+        problems.add(metric, f"{path}.metric", f"expected a name without a slash, or val/NAME; got {show(name)}")
+    elif objective.direction is None and name not in COSTS:
         message = f"missing; which way {name} is better only your code knows: add direction: maximize, or minimize"
-        problems.add(node, "objective.direction", message, at_key=True)
-    return objective.model_copy(update={"metric": name}) if len(problems) == before else None
+        problems.add(node, f"{path}.direction", message, at_key=True)
+    if len(problems) > before:
+        return None
+    direction = objective.direction or COSTS[name].direction
+    return objective.model_copy(update={"metric": name, "direction": direction})
 
 
 def check(root: Located, sections: Iterable[str], problems: Problems) -> None:

@@ -61,6 +61,13 @@ class Split(Section):
     """Fraction or count of the rows kept for the final test; not used when the source has an official test set."""
     stratify: bool = True
     """Keep the class proportions in every part (classification only)."""
+    folds: Annotated[int, Field(ge=2, le=100)] | None = None
+    """Cut what is not for the test into so many parts, of which trials take turns to validate; `val` is not used then.
+
+    For small data: the validation part is another one from trial to trial, and confirmed trials share theirs.
+    """
+    fold: Annotated[int, Field(ge=0)] = 0
+    """Which of the `folds` validates the base config; a search gives trial N the fold N modulo `folds`."""
 
 
 class Augment(Section):
@@ -563,6 +570,16 @@ class PercentilePruner(Section):
     n_min_trials: Annotated[int, Field(ge=1)] = 1
 
 
+class AshaPruner(Section):
+    """Asynchronous successive halving: at epochs `min_epochs`, times `eta`, ... the best 1 / `eta` go on."""
+
+    kind: Literal["asha"] = "asha"
+    min_epochs: Annotated[int, Field(ge=1)] = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+    mode: Literal["promote", "stop"] = "promote"
+    """`promote`: trials pause there, and go on once they are among the best; `stop`: the others end there."""
+
+
 class SuccessiveHalvingPruner(Section):
     kind: Literal["successive_halving"] = "successive_halving"
     min_epochs: Annotated[int, Field(ge=1)] = 1
@@ -616,6 +633,7 @@ Pruner = (
     | NoPruner
     | MedianPruner
     | PercentilePruner
+    | AshaPruner
     | SuccessiveHalvingPruner
     | HyperbandPruner
     | PatientPruner
@@ -627,6 +645,7 @@ PRUNER_KINDS: dict[str, type[Pruner]] = {
     "none": NoPruner,
     "median": MedianPruner,
     "percentile": PercentilePruner,
+    "asha": AshaPruner,
     "successive_halving": SuccessiveHalvingPruner,
     "hyperband": HyperbandPruner,
     "patient": PatientPruner,
@@ -657,10 +676,12 @@ class Search(Section):
 
 
 class Confirm(Section):
-    """Re-training of the best on fresh seeds; accepted and kept, not yet acted on in this version."""
+    """Re-training of the search's best on fresh seeds, whose mean chooses the winner; on unless it is `off`."""
 
-    top: Annotated[int, Field(ge=1)] = 3
-    seeds: Annotated[int, Field(ge=1)] = 2
+    top: Annotated[int, Field(ge=1, le=1000)] = 3
+    """Complete trials that are trained again."""
+    seeds: Annotated[int, Field(ge=1, le=1000)] = 2
+    """Fresh seeds that each of them is trained on."""
 
 
 SECTION_KINDS: dict[str, dict[str, Any]] = {

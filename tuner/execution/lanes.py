@@ -89,6 +89,7 @@ class LaneCrew:
         try:
             torch.set_num_threads(job.threads)
             run = self._build(job)
+            run.measure()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the process edge: this trial's affair
             if self.active and is_out_of_memory(error):
                 self._wait_for_room(job, error)
@@ -96,6 +97,10 @@ class LaneCrew:
             return ended_by(job, error)
         if run.is_over:
             return _end(job, over(run))
+        broken = job.goals.broken(job.config, run.costs.metrics()) if job.goals else ""
+        if broken:
+            _log.info("%s", broken)
+            return replace(_end(job, Outcome.INFEASIBLE), message=broken, costs=run.costs.metrics())
         self._regroup([*self.active, run])
         return None
 

@@ -196,7 +196,7 @@ class Runner:
         state = stored_state(job, request.epoch)["model"]
         try:
             model = _restored(job, prepared, loss, state)
-            metrics = _evaluated(job, prepared, loss, model)
+            metrics = _evaluated(job, prepared, loss, model, opens_test=request.opens_test)
         except TunerError:
             raise
         except Exception as error:  # the user's own code can raise anything
@@ -238,12 +238,14 @@ def _restored(job: TrainJob, prepared: Prepared, loss: LossFunction, weights: di
     return model
 
 
-def _evaluated(job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.Module) -> dict[str, float]:
+def _evaluated(
+    job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.Module, *, opens_test: bool
+) -> dict[str, float]:
     """Every metric of the validation and the test part, by scikit-learn itself: the check of what epochs recorded."""
     device, info = resolve(job.device), prepared.info
     names = names_for(info.task)
     metrics: dict[str, float] = {}
-    for split, part in (("val", prepared.val), ("test", prepared.open_test())):
+    for split, part in (("val", prepared.val), ("test", prepared.open_test() if opens_test else None)):
         if part is not None:
             batches = eval_batches(
                 part, prepared.preprocess, device=device, channels_last=is_channels_last(info, device)

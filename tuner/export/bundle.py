@@ -16,7 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,15 @@ class Bundle:
     versions: Mapping[str, str]
     files: Mapping[str, str]
     """SHA-256 of every other file of the export."""
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    """Several objectives by name, as the search had them; empty for one."""
+    confirmed: Mapping[str, Any] | None = None
+    """What fresh seeds say of this trial: mean, std, seeds ...; None when it is not the confirmed winner."""
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if not self.objectives:
+            del plain["objectives"]
         return {
             "format": FORMAT,
             **plain,
@@ -93,7 +99,7 @@ class Bundle:
     @classmethod
     def _from_json(cls, plain: dict[str, Any]) -> Bundle:
         config = TrialConfig.model_validate_json(json.dumps(plain["config"]))
-        fields = {name: plain[name] for name in cls.__dataclass_fields__}
+        fields = {name: plain[name] for name in cls.__dataclass_fields__ if name in plain}
         return cls(**{**fields, "config": config, "data": DataInfo.from_json(plain["data"])})
 
 

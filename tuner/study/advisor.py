@@ -6,10 +6,12 @@ microseconds. What either knows is rebuilt from the study's records alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tuner.config import schema
-from tuner.control.controller import TrialState
+from tuner.control.asha import build_schedule
+from tuner.control.controller import DIVERGED, NONE, Excesses, TrialState, Values, is_feasible
+from tuner.control.pareto_rule import ParetoRule
 from tuner.control.parzen import ParzenSampler
 from tuner.space.parameters import Params, Space
 from tuner.study.mirror import OptunaMirror
@@ -29,20 +31,31 @@ class StudyAdvisor:
         maximize: bool,
         seed: int,
         max_epochs: int,
+        epochs_of: Callable[[Params], int] | None = None,
         history: Sequence[StoredTrial] = (),
+        objectives: tuple[bool, ...] = (),
+        lead: int = 0,
     ) -> None:
+        """`epochs_of` tells how many epochs a trial of given params trains at most, where it is not `max_epochs`.
+
+        `objectives` says of each of several ones whether it is maximised; `maximize` is that of the one at `lead`.
+        """
+        signs = tuple(-1.0 if maximized else 1.0 for maximized in objectives) if len(objectives) > 1 else ()
+        self._lead = lead
         self._distributions = {parameter.name: distribution_of(parameter.domain) for parameter in space.parameters}
         self._asked: dict[int, Params] = {}
         is_own = isinstance(search.sampler, schema.AutoSampler)
-        self._sampler = ParzenSampler(space, seed=seed, maximize=maximize) if is_own else None
-        self._rule = build_rule(search.pruner, max_epochs=max_epochs, maximize=maximize)
+        self._sampler = ParzenSampler(space, seed=seed, maximize=maximize, signs=signs) if is_own else None
+        self._rule = build_rule(search.pruner, max_epochs=max_epochs, maximize=maximize, signs=signs)
+        self.schedule = build_schedule(search.pruner, max_epochs=max_epochs, maximize=maximize, signs=signs)
+        self._epochs_of = epochs_of or (lambda _params: max_epochs)
         self._mirror: OptunaMirror | None = None
         if not is_own or not isinstance(search.pruner, OWN_PRUNERS):
             self._mirror = OptunaMirror(
                 name=name,
                 space=space,
                 search=search,
-                maximize=maximize,
+                maximize=objectives if signs else (maximize,),
                 seed=seed,
                 max_epochs=max_epochs,
                 history=history,
@@ -53,10 +66,15 @@ class StudyAdvisor:
     def _restore(self, trial: StoredTrial) -> None:
         if self._sampler is not None:
             self._sampler.add(trial.number, trial.params)
+        self._enter(trial.number, trial.params)
         for epoch in sorted(trial.curve):
             self._take_in(trial.number, epoch, trial.curve[epoch])
+        for epoch, vector in sorted(trial.vectors.items()):
+            self._take_in(trial.number, epoch, vector[self._lead], vector)
+        if trial.reason == DIVERGED:
+            self.diverge(trial.number)
         if trial.is_finished:
-            self._close(trial.number, trial.state, trial.value)
+            self._close(trial.number, trial.state, trial.value, trial.values, trial.constraints)
 
     def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:
         if self._sampler is None:
@@ -67,9 +85,14 @@ class StudyAdvisor:
         if params is None:
             return None
         self._asked[trial] = params
+        self._enter(trial, params)
         if self._sampler is not None and self._mirror is not None:
             self._mirror.add(self.record_of(trial))
         return params
+
+    def _enter(self, trial: int, params: Params) -> None:
+        if self.schedule is not None:
+            self.schedule.add(trial, self._epochs_of(params))
 
     def record_of(self, trial: int) -> AskedTrial:
         """The new trial as it has to be stored."""
@@ -82,30 +105,45 @@ class StudyAdvisor:
             system_attrs=self._mirror.sampler_attrs(trial) if has_notes and self._mirror else {},
         )
 
-    def report(self, trial: int, epoch: int, value: float) -> None:
-        self._take_in(trial, epoch, value)
-        if self._mirror is not None:
+    def report(self, trial: int, epoch: int, value: float, values: Values = ()) -> None:
+        self._take_in(trial, epoch, value, values)
+        if self._mirror is not None and not values:  # Optuna's trials have no curve of several objectives
             self._mirror.report(trial, epoch, value)
 
-    def _take_in(self, trial: int, epoch: int, value: float) -> None:
+    def _take_in(self, trial: int, epoch: int, value: float, values: Values = ()) -> None:
         if self._sampler is not None:
-            self._sampler.report(trial, epoch, value)
-        if self._rule is not None:
+            self._sampler.report(trial, epoch, value, values)
+        if isinstance(self._rule, ParetoRule):
+            self._rule.report(trial, epoch, values)
+        elif self._rule is not None:
             self._rule.report(trial, epoch, value)
+        if self.schedule is not None:
+            self.schedule.report(trial, epoch, value, values)
+
+    def diverge(self, trial: int) -> None:
+        if self.schedule is not None:
+            self.schedule.diverge(trial)
 
     def should_stop(self, trial: int) -> bool:
+        if self.schedule is not None:
+            return self.schedule.should_stop(trial)
         if self._rule is not None:
             return self._rule.should_stop(trial)
         return self._mirror is not None and self._mirror.should_stop(trial)
 
-    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
-        self._close(trial, state, value)
+    def finish(
+        self, trial: int, state: TrialState, value: float | None, values: Values = (), constraints: Excesses = NONE
+    ) -> None:
+        self._close(trial, state, value, values, constraints)
         if self._mirror is not None:
-            self._mirror.finish(trial, state, value)
+            self._mirror.finish(trial, state, values or value, constraints)
         self._asked.pop(trial, None)
 
-    def _close(self, trial: int, state: TrialState, value: float | None) -> None:
+    def _close(self, trial: int, state: TrialState, value: float | None, values: Values, constraints: Excesses) -> None:
+        if self.schedule is not None:
+            self.schedule.finish(trial, state)
         if self._sampler is not None:
-            self._sampler.finish(trial, state, value)
+            self._sampler.finish(trial, state, value, values, constraints)
         if self._rule is not None:
-            self._rule.finish(trial, is_complete=state is TrialState.COMPLETE)
+            # What breaks a constraint is no measure for others: it may be good because it breaks it.
+            self._rule.finish(trial, is_complete=state is TrialState.COMPLETE and is_feasible(constraints))

@@ -58,6 +58,7 @@ sessions = Table(
     Column("pid", Integer, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("seconds", Float, nullable=False),  # how long it has run, as of its last record
+    Column("machine", Text, nullable=False, server_default="{}"),  # JSON: {what numbers depend on: name or version}
 )
 
 trials = Table(
@@ -81,6 +82,7 @@ attempts = Table(
     _number("attempt"),
     Column("session", Integer, nullable=False),
     Column("first_epoch", Integer, nullable=False),
+    Column("goal", Integer, nullable=False, server_default="0"),  # the epoch at which it pauses or ends; 0: not known
     Column("started_at", Float, nullable=False),
     Column("seconds", Float, nullable=False, default=0.0),
     Column("threads", Integer, nullable=False),
@@ -113,7 +115,21 @@ checkpoints = Table(
     Column("size_bytes", BigInteger, nullable=False),
 )
 
-ADDED = ((attempts, "picked", "TEXT NOT NULL DEFAULT '{}'"),)
+confirmations = Table(
+    "tuner_confirmations",
+    metadata,
+    _key(),  # the study's; the run's other rows are in the tables above, under `confirm_uid` and its number
+    _number("run"),
+    Column("trial", Integer, nullable=False),  # whose config it trains
+    Column("repeat", Integer, nullable=False),  # 1, 2, ...: on which fresh seed
+    Column("value", Float, nullable=True),  # of its best epoch; null while it is open, and when it failed
+)
+
+ADDED = (
+    (attempts, "picked", "TEXT NOT NULL DEFAULT '{}'"),
+    (attempts, "goal", "INTEGER NOT NULL DEFAULT 0"),
+    (sessions, "machine", "TEXT NOT NULL DEFAULT '{}'"),
+)
 """Columns that databases of schema 1 may lack: added when they are opened for writing, passed over by readers."""
 
 # Optuna 5's own tables, as far as we read and write them. The types are named for PostgreSQL, which has its own for

@@ -91,9 +91,12 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
 
     `started` is when it began, as `time.perf_counter` has it.
     """
-    metrics = {"train/loss": train_loss, **_validate(run)}
+    validated = _validate(run)
+    run.costs.add_epoch(time.perf_counter() - started)
+    metrics = {"train/loss": train_loss, **validated, **run.costs.metrics()}
     value = metrics[run.job.metric]
-    is_finite = all(map(math.isfinite, (train_loss, metrics["val/loss"], value)))
+    values = [value, *(run.job.goals.vector(metrics) if run.job.goals else ())]
+    is_finite = all(map(math.isfinite, (train_loss, metrics["val/loss"], *values)))
     saved = None
     kept: set[int] = set()
     run.epoch = epoch
@@ -163,7 +166,8 @@ def shuffle_seed(run: Run, epoch: int) -> int:
 def _validate(run: Run) -> dict[str, float]:
     info = run.prepared.info
     batches = in_precision(run.feed.val(), run.precision)
-    names = recorded_for(info.task, run.job.metric.removeprefix("val/"))
+    others = run.job.goals.metrics if run.job.goals else ()
+    names = recorded_for(info.task, run.job.metric.removeprefix("val/"), others)
     return evaluate(run.model, batches, loss=run.loss, info=info, names=names, split="val")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -92,16 +92,18 @@ def names_for(task: str) -> tuple[str, ...]:
     return tuple(name for name, info in METRICS.items() if info.task == task)
 
 
-def recorded_for(task: str, objective: str) -> tuple[str, ...]:
-    """The metrics to record each epoch: the objective's and the cheap ones.
+def recorded_for(task: str, objective: str, others: Iterable[str] = ()) -> tuple[str, ...]:
+    """The metrics to record each epoch: the objective's, others that are named, and the cheap ones.
 
-    Raises ConfigError when the objective's metric belongs to the other task.
+    Raises ConfigError when one of them belongs to the other task.
     """
     names = names_for(task)
-    if objective != "loss" and objective not in names:
-        message = f"{objective} is not a metric of {task}; use loss, {', '.join(names)}"
-        raise ConfigError.of([Place(path="objective.metric", message=message)])
-    return tuple(name for name in names if name == objective or name in CHEAP[task])
+    wanted = {objective, *others}
+    for name in sorted(wanted):
+        if name != "loss" and name not in names:
+            message = f"{name} is not a metric of {task}; use loss, {', '.join(names)}"
+            raise ConfigError.of([Place(path="objective.metric", message=message)])
+    return tuple(name for name in names if name in wanted or name in CHEAP[task])
 
 
 def compute(

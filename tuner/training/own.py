@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from tuner.config.metrics import recorded_as
 from tuner.config.schema import PythonTrain, TrialConfig
 from tuner.data.global_rng import reseed, seed_accelerators, seeded
 from tuner.data.offered import OfferedData
@@ -37,6 +38,7 @@ from tuner.registry import load_target
 from tuner.seeding import derive, derive_32
 from tuner.training import checkpoint as checkpoints
 from tuner.training.checkpoint_files import retain
+from tuner.training.costs import Costs
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.events import EpochEnd
 from tuner.training.job import TrainJob
@@ -142,6 +144,8 @@ class OwnRun:
     code: OwnCode
     data: OfferedData | None
     best: BestEpoch
+    costs: Costs
+    """What tuner can measure of what the goals name: the time of an epoch. The code yields the others."""
     epoch: int = 0
     device: torch.device = CPU
     """Where its state is loaded to: it can hold what has to stay there, and its code knows where the rest belongs."""
@@ -163,6 +167,7 @@ class OwnRun:
                 patience=stopping.patience if stopping else None,
                 min_delta=stopping.min_delta if stopping else 0.0,
             ),
+            costs=Costs(wanted=(job.goals.costs if job.goals else frozenset()) & {"epoch_seconds"}),
         )
 
     @property
@@ -173,6 +178,8 @@ class OwnRun:
         self.epoch = state["epoch"]
         self._stored = Packed.from_plain(state["own"])
         self.best.restore(state["best"])
+        if self.costs.wanted:
+            self.costs.restore(state["costs"])
 
     def train_epoch(self, should_abort: Callable[[], bool]) -> EpochEnd | None:
         """The next epoch; None when the code returned instead. Raises what the code raises, and AbortedError."""
@@ -186,6 +193,8 @@ class OwnRun:
                 raise self._complaint("it returned without a single yield; yield (metrics, state) after every epoch")
             return None
         metrics, packed = self._judged(yielded)
+        self.costs.add_epoch(time.perf_counter() - started)
+        metrics = {**self.costs.metrics(), **metrics}
         return self._end_epoch(metrics, packed, started)
 
     def close(self) -> None:
@@ -257,11 +266,19 @@ class OwnRun:
         """Metrics by their full names, and the state; what is wrong with them is raised where the code yields."""
         try:
             metrics, state = _pair(yielded)
-            return _metrics(metrics, self.job.metric), Packed.of(
-                state.copy() if type(state) is RestoredState else state
-            )
+            return self._metrics(metrics), Packed.of(state.copy() if type(state) is RestoredState else state)
         except (TypeError, UnstorableError) as error:
             raise self._complaint(str(error)) from None
+
+    def _metrics(self, yielded: Mapping[Any, Any]) -> dict[str, float]:
+        metrics, goals = _by_full_name(yielded), self.job.goals
+        needed = {self.job.metric, *(recorded_as(name) for name in (goals.metrics | goals.costs if goals else ()))}
+        missing = sorted(name for name in needed - self.costs.wanted if name not in metrics)
+        if missing:
+            names = ", ".join(repr(name.removeprefix("val/")) for name in missing)
+            known = ", ".join(yielded) or "none"
+            raise TypeError(f"the metrics have no {names}, which the space file wants; they are {known}")
+        return metrics
 
     def _complaint(self, message: str) -> OwnCodeError:
         """An error with the line at which the code yielded, where it has."""
@@ -272,10 +289,13 @@ class OwnRun:
         self.epoch += 1
         saved = None
         kept: set[int] = set()
-        if math.isfinite(value):
+        values = [value, *(job.goals.vector(metrics) if job.goals else ())]
+        if all(map(math.isfinite, values)):
             previous_best = self.best.epoch
             self.best.update(self.epoch, value)
             payload = {"epoch": self.epoch, "own": packed.to_plain(), "best": self.best.state()}
+            if self.costs.wanted:
+                payload["costs"] = self.costs.state()
             saved = checkpoints.save(job.folder, self.epoch, payload)
             # As in tuner's own loop: what the driver has not acknowledged does not count.
             kept = {self.epoch, self.epoch - 1, self.best.epoch, previous_best}
@@ -337,18 +357,13 @@ def _pair(yielded: object) -> tuple[Mapping[Any, Any], Any]:
     return metrics, state
 
 
-def _metrics(metrics: Mapping[Any, Any], objective: str) -> dict[str, float]:
-    """By full name: `accuracy` is `val/accuracy`, a name with a slash stays."""
+def _by_full_name(metrics: Mapping[Any, Any]) -> dict[str, float]:
+    """`accuracy` is `val/accuracy`; costs, and names with a slash, stay."""
     found: dict[str, float] = {}
     for name, value in metrics.items():
         if not isinstance(name, str) or not name:
             raise TypeError(f"the name of a metric must be text, got {name!r}")
-        found[name if "/" in name else f"val/{name}"] = _number(name, value)
-    if objective not in found:
-        own = objective.removeprefix("val/")
-        raise TypeError(
-            f"the metrics have no {own!r}, which is objective.metric; they are {', '.join(metrics) or 'none'}"
-        )
+        found[name if "/" in name else recorded_as(name)] = _number(name, value)
     return found
 
 

@@ -1,7 +1,8 @@
 """The driver: the one process that decides and writes.
 
-It asks the controller for trials, hands them to workers, records what they report before it answers, and leaves the
-study in a state from which the same command goes on, whatever happens in between.
+It drives the trials of a search, and then the runs that confirm the best of them: asks the controller for trials, hands
+them to workers, records what they report before it answers, and leaves the study in a state from which the same command
+goes on, whatever happens in between.
 """
 
 from __future__ import annotations
@@ -9,27 +10,24 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from tuner.config.schema import TrialConfig
 from tuner.config.spec import Spec
-from tuner.control.controller import Controller, Job, TrialState
-from tuner.errors import ConfigError, SearchFailedError
+from tuner.control.controller import Controller, TrialState, is_feasible
+from tuner.errors import SearchFailedError
 from tuner.execution.protocol import Event, Executor, WorkerLost
 from tuner.faults import fault_point
-from tuner.paths import StudyPaths
-from tuner.seeding import derive
-from tuner.space.parameters import Params
-from tuner.study.advisor import StudyAdvisor
-from tuner.study.store import NewAttempt, OpenTrial, StudyStore
-from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
+from tuner.study.attempts import NewAttempt, OpenTrial
+from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
+from tuner.workflows.driven import AskRecorder, Identity, Records
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.placement import Placement
 from tuner.workflows.progress import EpochEnded, Note, Reporter, TrialFinished, TrialStarted
 from tuner.workflows.result import Ended
 from tuner.workflows.retention import Retention
+from tuner.workflows.runs import AT_RUNG, COMPLETE, FAULTS, FINAL, PRUNED, OpenRun
+from tuner.workflows.supply import Supply
 
 MAX_RETRIES = 2
 """How often a trial is tried again after a fault of the machine or a crash, without an epoch in between.
@@ -38,46 +36,6 @@ A trial that moves on between its faults is not their cause: killed at ten place
 """
 MAX_ALIKE = 3
 """Trials in a row that may fail with the same cause before the search gives up."""
-FAULTS = {Outcome.CRASHED: "crashed", Outcome.KILLED: "killed"}
-PRUNED = {
-    Outcome.STOPPED: "pruned",
-    Outcome.DIVERGED: "diverged",
-    Outcome.OOM: "oom",
-    Outcome.INFEASIBLE: "infeasible",
-    Outcome.ABORTED: "timeout",
-}
-COMPLETE = {Outcome.COMPLETED: "", Outcome.EARLY_STOPPED: "early_stopped"}
-FINAL = PRUNED | COMPLETE
-"""Outcomes after which a trial is over, and the reason that is stored."""
-
-
-@dataclass(slots=True, kw_only=True)
-class OpenRun:
-    """A trial that is not over, and what its next attempt needs to know."""
-
-    trial: int
-    params: Params
-    config: TrialConfig
-    seed: int
-    last_epoch: int
-    checkpoints: list[Checkpoint] = field(default_factory=list)
-    epoch: int = 0
-    attempt: int = 0
-    n_faults: int = 0
-    """Faults since its last recorded epoch, in this session."""
-    device: str = ""
-    n_lanes: int = 1
-    """Lanes of the program that it is part of, when that is full."""
-    seconds: float = 0.0
-    started_at: float = 0.0
-
-    @property
-    def goes_alone(self) -> bool:
-        """What failed twice in company goes on alone, so that it does not stop others.
-
-        Once says little: the death of a worker is a fault of each of its lanes.
-        """
-        return self.n_faults > 1
 
 
 class Driver:
@@ -87,10 +45,10 @@ class Driver:
         self,
         *,
         spec: Spec,
-        paths: StudyPaths,
-        store: StudyStore,
+        identity: Identity,
+        store: Records,
+        record_ask: AskRecorder,
         controller: Controller,
-        advisor: StudyAdvisor,
         executor: Executor,
         placement: Placement,
         lanes: LanePlan,
@@ -102,10 +60,10 @@ class Driver:
     ) -> None:
         self._spec = spec
         self._metric = f"val/{spec.objective.metric}"
-        self._paths = paths
+        self._goals = spec.goals
+        self._identity = identity
         self._store = store
         self._controller = controller
-        self._advisor = advisor
         self._executor = executor
         self._placement = placement
         self._lanes = lanes
@@ -115,11 +73,19 @@ class Driver:
         self._clock = clock
         self._deadline = None if timeout_s is None else clock() + timeout_s
         self._runs: dict[int, OpenRun] = {}
-        self._pending: list[OpenRun] = []
+        self._supply = Supply(
+            spec=spec,
+            identity=identity,
+            store=store,
+            record_ask=record_ask,
+            controller=controller,
+            lanes=lanes,
+            refuse=lambda run, problem: self._finish(run, TrialState.PRUNED, "infeasible", problem),
+            goes_on=lambda: not self._interrupts.count and not self._is_over_time(),
+        )
         self._alike: tuple[str, int] = ("", 0)
         self._is_aborting = False
         self._is_pausing = False
-        self._is_exhausted = False
 
     # --------------------------------------------------------------------------------------------------------- the loop
 
@@ -138,52 +104,27 @@ class Driver:
                     break
                 self._watch()
         finally:
-            for run in [*self._runs.values(), *self._pending]:
+            for run in [*self._runs.values(), *self._supply.waiting]:
                 self._store.pause(run.trial, "interrupted")
         if self._interrupts.count:
             return Ended.INTERRUPTED
-        for run in self._pending:  # the time was up before they could go on
+        for run in self._supply.waiting:  # the time was up before they could go on
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.ABORTED])
+        for run in self._supply.paused.values():  # others were better at their rung
+            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
         return Ended.TIMEOUT if self._is_over_time() else Ended.BUDGET
 
     def _fill(self) -> None:
         for vacancy in self._executor.vacancies():
             leader = self._runs[vacancy.trials[0]]
-            joining = self._company(leader, leader.n_lanes - len(vacancy.trials))
+            joining = self._supply.company(leader, leader.n_lanes - len(vacancy.trials))
             self._executor.refill(vacancy.slot, [self._begin(run, leader) for run in joining])
             self._say_started(joining)
-        while self._executor.n_free() and self._goes_on:
-            run = self._pending.pop(0) if self._pending else self._ask()
-            if run is not None:
-                self._start(run)
-            elif self._is_exhausted:
+        while self._executor.n_free():
+            run = self._supply.next()
+            if run is None:
                 return
-
-    @property
-    def _goes_on(self) -> bool:
-        return not self._interrupts.count and not self._is_over_time()
-
-    def _company(self, leader: OpenRun, n_lanes: int) -> list[OpenRun]:
-        """At most so many trials of the leader's shape: first those that wait, then new ones."""
-        found: list[OpenRun] = []
-        while len(found) < n_lanes and self._goes_on:
-            key = self._lanes.key(leader.config)
-            same = (run for run in self._pending if self._lanes.key(run.config) == key and not run.goes_alone)
-            waiting = next(same, None)
-            if waiting is not None:
-                self._pending.remove(waiting)
-                found.append(waiting)
-                continue
-            if not self._lanes.may_follow(leader.params):
-                break
-            run = self._ask(self._lanes.fixed(leader.params))
-            if run is None and self._is_exhausted:
-                break
-            if run is not None and self._lanes.key(run.config) != key:  # a rate of 0, where the leader's is above
-                self._pending.append(run)
-                break
-            found += [run] if run is not None else []
-        return found
+            self._start(run)
 
     def _watch(self) -> None:
         if self._interrupts.count == 1:
@@ -205,58 +146,38 @@ class Driver:
 
     # ----------------------------------------------------------------------------------------------------------- trials
 
-    def _ask(self, fixed: Params | None = None) -> OpenRun | None:
-        """A new trial; None when there are no more, and when its params turned out not to go together."""
-        if self._is_exhausted:
-            return None
-        job = self._controller.ask(fixed)
-        if job is None:
-            self._is_exhausted = True
-            return None
-        self._lanes.add(job.params)
-        run, problem = self._open(job)
-        asked = self._advisor.record_of(job.trial)
-        self._store.record_ask(asked, config=run.config.model_dump_json(), seed=run.seed)
-        if problem:
-            self._finish(run, TrialState.PRUNED, "infeasible", problem)
-            return None
-        return run
-
-    def _open(self, job: Job) -> tuple[OpenRun, str]:
-        seed = derive(self._spec.seed, "trial", job.trial)
-        try:
-            config, problem = self._spec.bind(job.params), ""
-        except ConfigError as error:  # a combination that the checks of single bounds could not see
-            config, problem = self._spec.base, str(error)
-        run = OpenRun(trial=job.trial, params=job.params, config=config, seed=seed, last_epoch=job.last_epoch)
-        return run, problem
-
     def _take_up(self, left: OpenTrial) -> None:
         """Go on with a trial of an earlier session, or do what that session had decided but not recorded."""
-        job = self._controller.reopen(left.trial, left.params, list(left.values))
-        run, problem = self._open(job)
-        run.checkpoints = list(left.checkpoints)
-        run.epoch, run.attempt = len(left.values), left.n_attempts
-        self._store.adopt(left.trial, config=run.config.model_dump_json(), seed=run.seed)
-        if problem:
-            self._finish(run, TrialState.PRUNED, "infeasible", problem)
-        elif left.outcome in FINAL:
+        run = self._supply.reopen(left)
+        if run is None:
+            return
+        if left.outcome in FINAL:
             self._conclude(run, left.outcome, left.message)
         elif left.values and not math.isfinite(left.values[-1]):
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.DIVERGED])
-        elif self._controller.judge(left.trial) is Decision.STOP:
-            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
+        elif self._is_too_costly(run):
+            self._conclude(run, Outcome.STOPPED, "")
         else:
-            self._pending.append(run)
+            self._go_by(self._controller.judge(left.trial), run)
+
+    def _go_by(self, decision: Decision, run: OpenRun) -> None:
+        """Do with a trial that nobody trains what was decided after its last epoch."""
+        if decision is Decision.STOP:
+            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
+        elif decision is Decision.PAUSE:
+            self._rest(run)
+        else:
+            self._supply.waiting.append(run)
 
     def _start(self, leader: OpenRun) -> None:
         """Give a free worker this trial, and others of its shape that are faster together with it."""
         leader.device = self._device()
         n_lanes = 1
         if not leader.goes_alone:
-            n_lanes = self._lanes.size(leader.config, self._controller.n_left, self._placement.workers)
+            n_left = self._controller.n_left + len(self._supply.waiting)
+            n_lanes = self._lanes.size(leader.config, n_left, self._placement.workers)
         leader.n_lanes = n_lanes
-        runs = [leader, *self._company(leader, n_lanes - 1)]
+        runs = [leader, *self._supply.company(leader, n_lanes - 1)]
         self._executor.submit([self._begin(run, leader) for run in runs])
         fault_point("job_sent")
         self._say_started(runs)
@@ -273,6 +194,7 @@ class Driver:
                 first_epoch=run.epoch + 1,
                 threads=self._placement.threads,
                 device=run.device,
+                goal=self._controller.goal(run.trial),
             )
         )
         return self._job(run)
@@ -298,11 +220,12 @@ class Driver:
             metric=self._metric,
             maximize=self._spec.maximize,
             checkpoints=tuple(run.checkpoints),
-            folder=self._paths.trial(run.trial),
+            folder=self._identity.folder_of(run.trial),
             base_dir=self._spec.base_dir,
             threads=self._placement.threads,
             device=run.device,
             n_cores=self._placement.n_cores,
+            goals=self._goals,
         )
 
     def _device(self) -> str:
@@ -315,13 +238,14 @@ class Driver:
     def _handle(self, events: Sequence[Event]) -> None:
         ends = [event for event in events if isinstance(event, EpochEnd) and self._is_current(event)]
         if ends:
-            self._store.record_epochs(ends, self._metric)
+            self._store.record_epochs(ends, None if self._goals.are_several else self._metric)
             pauses = self._interrupts.count > 0  # for all lanes of a program alike, whenever the interrupt came
             for end in ends:
                 self._answer(end, pauses=pauses)
         with self._store.together():
             for event in events:
                 if isinstance(event, TrialEnd) and self._is_current(event):
+                    self._runs[event.trial].costs = event.costs
                     self._end(event.trial, event.outcome, event.message, event.cause)
                 elif isinstance(event, WorkerLost) and self._is_current(event):
                     self._end(event.trial, Outcome.KILLED, event.message, event.message)
@@ -341,7 +265,10 @@ class Driver:
             older = [item for item in run.checkpoints if item.epoch in end.kept and item.epoch != end.epoch]
             run.checkpoints = sorted([*older, end.checkpoint], key=lambda item: -item.epoch)
         value = end.metrics[self._metric]
-        decision = self._controller.report(end.trial, end.epoch, value)
+        run.metrics[end.epoch] = end.metrics
+        decision = self._controller.report(end.trial, end.epoch, value, self._goals.vector(end.metrics))
+        if self._is_too_costly(run):
+            decision = Decision.STOP
         if decision is Decision.CONTINUE and pauses:
             decision = Decision.PAUSE
         self._executor.reply(end.trial, decision)
@@ -356,6 +283,12 @@ class Driver:
             )
         )
 
+    def _is_too_costly(self, run: OpenRun) -> bool:
+        """Whether a constraint on costs is broken for good; one epoch alone, the first, is not timed well enough."""
+        if not self._goals.constraints or not 1 < run.epoch < run.last_epoch:
+            return False
+        return bool(self._goals.broken(run.config, run.metrics[run.epoch]))
+
     def _end(self, trial: int, outcome: Outcome, message: str, cause: str) -> None:
         run = self._runs.pop(trial)
         if outcome is Outcome.KILLED and self._is_aborting:
@@ -363,16 +296,21 @@ class Driver:
         self._store.end_attempt(
             trial, run.attempt, outcome, seconds=self._clock() - run.started_at, message=message, cause=cause
         )
-        if outcome in FAULTS:
+        is_at_rung = self._controller.is_at_goal(trial) and outcome in AT_RUNG
+        if outcome in FAULTS and not is_at_rung:
             self._fault(run, FAULTS[outcome], message, cause)
             return
         self._alike = ("", 0)
-        if outcome is Outcome.PAUSED:
+        if is_at_rung:
+            self._rest(run)
+        elif outcome is Outcome.PAUSED:
             self._pause(run)
-            return
-        self._conclude(run, outcome, message)
+        else:
+            self._conclude(run, outcome, message)
 
     def _conclude(self, run: OpenRun, outcome: Outcome, message: str) -> None:
+        if outcome is Outcome.STOPPED and self._is_too_costly(run):
+            outcome, message = Outcome.INFEASIBLE, self._goals.broken(run.config, run.metrics[run.epoch])
         if outcome in PRUNED:
             self._finish(run, TrialState.PRUNED, PRUNED[outcome], message)
         else:
@@ -382,12 +320,22 @@ class Driver:
         self._store.pause(run.trial, "interrupted")
         self._show_finished(run, TrialState.PAUSED, None, "interrupted", "", is_best=False)
 
+    def _rest(self, run: OpenRun) -> None:
+        """The trial waits at a rung until it is promoted; its checkpoint is on disk since it reported."""
+        if run.is_stopped_early(self._controller.values(run.trial), maximize=self._spec.maximize):
+            self._conclude(run, Outcome.EARLY_STOPPED, "")  # its worker died, or its driver, before it could say so
+            return
+        self._supply.pause(run)
+        self._store.pause(run.trial, "rung")
+        self._show_finished(run, TrialState.PAUSED, None, "rung", "", is_best=False)
+
     def _fault(self, run: OpenRun, reason: str, message: str, cause: str) -> None:
         """Try again from the checkpoint, at most twice; give the search up when trials keep failing alike."""
         run.n_faults += 1
         if run.n_faults <= MAX_RETRIES:
-            self._note(f"trial {run.trial}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
-            self._pending.insert(0, run)
+            name = self._identity.name_of(run.trial)
+            self._note(f"{name}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
+            self._supply.waiting.insert(0, run)
             return
         self._finish(run, TrialState.FAILED, reason, message)
         count = self._alike[1] + 1 if self._alike[0] == cause else 1
@@ -395,26 +343,44 @@ class Driver:
         if count >= MAX_ALIKE:
             raise SearchFailedError(
                 f"{count} trials in a row failed alike: {message}\n"
-                f"see `tuner logs {run.trial} --study {self._spec.study}`; "
+                f"see {self._identity.logs_of(run.trial)}; "
                 "after mending it the same command goes on with the trials that are left"
             )
 
     def _finish(self, run: OpenRun, state: TrialState, reason: str, message: str = "") -> None:
         best_epoch, _ = self._controller.best_epoch(run.trial)
-        value = self._controller.finish(run.trial, state)
+        is_complete = state is TrialState.COMPLETE
+        metrics = run.metrics.get(best_epoch if is_complete else run.epoch, run.costs)
+        values = self._goals.vector(metrics) if is_complete else ()
+        is_bound = run.config is not self._spec.base
+        constraints = self._goals.excesses(run.config, metrics, final=is_complete) if is_bound else {}
+        value = self._controller.finish(run.trial, state, values, constraints)
+        is_winner = is_complete and is_feasible(constraints)
+        if is_complete and not is_winner:
+            reason, message = "infeasible", self._goals.broken(run.config, metrics, final=True)
         self._store.finish(
             run.trial,
             state,
             value=value,
-            best_epoch=best_epoch if state is TrialState.COMPLETE else 0,
+            best_epoch=best_epoch if is_complete else 0,
+            values=values,
+            constraints=constraints,
             reason=reason,
             message=message,
         )
-        is_best = self._retention.finished(run.trial, value, best_epoch)
-        self._show_finished(run, state, value, reason, message, is_best=is_best)
+        is_best = self._retention.finished(run.trial, value if is_winner else None, best_epoch, values)
+        self._show_finished(run, state, value, reason, message, is_best=is_best, values=values)
 
     def _show_finished(
-        self, run: OpenRun, state: TrialState, value: float | None, reason: str, message: str, *, is_best: bool
+        self,
+        run: OpenRun,
+        state: TrialState,
+        value: float | None,
+        reason: str,
+        message: str,
+        *,
+        is_best: bool,
+        values: tuple[float, ...] = (),
     ) -> None:
         self._reporter.show(
             TrialFinished(
@@ -427,6 +393,8 @@ class Driver:
                 message=message,
                 is_best=is_best,
                 params=run.params,
+                n_front=self._retention.n_front,
+                values=dict(zip(self._goals.keys, values, strict=True)) if values else {},
             )
         )
 
