@@ -12,6 +12,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
+from tuner.config.schema import Data
 from tuner.data.info import NO_DATA
 from tuner.data.offered import OfferedData
 from tuner.data.prepare import Prepared
@@ -38,6 +39,15 @@ def check_code(request: PrepareRequest) -> OwnCode:
         raise
     except (Exception, SystemExit) as error:
         raise ConfigError(f"train.target: importing it raised {short(error)}") from error
+
+
+def own_run(job: TrainJob, prepared_of: Callable[[Data], Prepared]) -> OwnRun:
+    """A run at its beginning, with the threads of the job."""
+    torch.set_num_threads(job.threads)
+    code = OwnCode.load(job.config, job.base_dir)
+    threadpool_limits(limits=job.threads)  # NumPy's and scikit-learn's, which the import above may have loaded
+    data = OfferedData.of(prepared_of(job.config.data)) if code.takes_data else None
+    return OwnRun.build(job, code, data)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +96,7 @@ class OwnCrew:
                     run.close()
 
     def _begin(self, job: TrainJob) -> OwnRun:
-        torch.set_num_threads(job.threads)
-        code = OwnCode.load(job.config, job.base_dir)
-        threadpool_limits(limits=job.threads)  # NumPy's and scikit-learn's, which the import above may have loaded
-        data = OfferedData.of(self.prepared_of(job)) if code.takes_data else None
-        run = OwnRun.build(job, code, data)
+        run = own_run(job, lambda _: self.prepared_of(job))
         resume(run)
         return run
 
