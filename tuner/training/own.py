@@ -340,7 +340,7 @@ def config_of(job: TrainJob) -> dict[str, Any]:
         "seed": derive_32(job.seed, "own"),
         "device": job.device,
         "epochs": train.epochs,
-        "folder": str(job.folder),
+        "folder": str(job.folder.absolute()),
         "trial": job.trial,
     }
 
