@@ -288,6 +288,8 @@ def _search(lanes: str, seed: int, seconds: float) -> list[dict[str, Any]]:
             str(seed),
             "--timeout",
             f"{seconds}s",
+            "--set",
+            "confirm=off",
         ]
         subprocess.run(search, cwd=folder, check=True, capture_output=True)
         listed = subprocess.run([*run, "trials", "--json"], cwd=folder, check=True, capture_output=True, text=True)

@@ -25,6 +25,7 @@ from typing import Any
 TUNER = [sys.executable, "-m", "tuner"]
 SEARCH = [*TUNER, "search", "--space", "mlp.yaml", "--trials", "30", "--workers", "1", "--json"]
 SEARCH += ["--set", "train.epochs=60", "--set", "search.pruner=median", "--set", "train.early_stopping=off"]
+SEARCH += ["--set", "confirm=off"]
 LONGEST_S = 4.0
 """A kill comes up to that long after the first event of a session."""
 

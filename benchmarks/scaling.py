@@ -30,7 +30,7 @@ from tuner.config.schema import ImageData
 from tuner.data.sources import SOURCES
 from tuner.errors import NotFoundError
 
-COMMON = ("search.sampler=random", "search.pruner=none", "train.early_stopping=off", "train.device=cpu")
+COMMON = ("search.sampler=random", "search.pruner=none", "train.early_stopping=off", "train.device=cpu", "confirm=off")
 SEARCHES = {
     "fashion_mlp.yaml": (
         "data.batch_size=128",

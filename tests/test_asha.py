@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuner.control.asha import Asha, Mode, Reached, rungs_below
-from tuner.control.controller import Controller, Job, TrialState
+from tuner.control.controller import NONE, Controller, Excesses, Job, TrialState, Values
 from tuner.control.first_rung import MIN_TRIALS, noise_of, soft_tau
 from tuner.space.parameters import Params
 from tuner.training.events import Decision
@@ -138,14 +138,23 @@ def disagreeing(schedule: Asha, n: int, *, seed: int = 0, epoch: int = 9) -> Ash
     return schedule
 
 
-def test_the_first_rung_moves_up_where_its_order_is_not_the_later_one() -> None:
+def test_the_first_rung_moves_up_where_its_order_misleads() -> None:
     schedule = disagreeing(asha_of(), 2 * MIN_TRIALS)
     assert schedule.first_level == 1
     assert schedule.goal(0, 27) == 3
     lines = schedule.explain()
     assert lines[1] == "first rung: epoch 3"
-    assert lines[2].startswith("  the order at epoch 1 does not agree with that at epoch 9 (tau -1.00 over 18 trials")
-    assert lines[3].startswith("  the order at epoch 3 agrees with that at epoch 9 (tau 1.00 over 18 trials")
+    assert lines[2].startswith("  the order at epoch 1 misleads about that at epoch 3 (tau -1.00 over 18 trials")
+    assert lines[3].startswith("  the order at epoch 3 does not mislead about that at epoch 9 (tau 1.00 over 18 trials")
+
+
+def test_an_order_that_says_nothing_does_not_move_it() -> None:
+    schedule, draw = asha_of(), random.Random(3)
+    for trial in range(40):
+        schedule.add(trial, 27)
+        for epoch in range(1, 10):
+            schedule.report(trial, epoch, draw.random() / epoch**3)
+    assert schedule.first_level == 0
 
 
 def test_few_trials_or_the_same_order_leave_it_where_it_is() -> None:
@@ -167,8 +176,9 @@ def test_it_never_moves_where_it_could_spare_little() -> None:
     draw = random.Random(1)
     for trial in range(40):
         schedule.add(trial, 5)
+        quality = draw.random()
         for epoch in range(1, 6):
-            schedule.report(trial, epoch, draw.random() / epoch**3)
+            schedule.report(trial, epoch, 1 - quality / 10 if epoch == 1 else quality / epoch)
         schedule.finish(trial, TrialState.COMPLETE)
     assert schedule.first_level == 0
 
@@ -261,7 +271,7 @@ class Counting:
         self.schedule.add(trial, self.last_epoch)
         return {"lr": trial, **(fixed or {})}
 
-    def report(self, trial: int, epoch: int, value: float) -> None:
+    def report(self, trial: int, epoch: int, value: float, values: Values = ()) -> None:
         self.schedule.report(trial, epoch, value)
 
     def diverge(self, trial: int) -> None:
@@ -270,7 +280,9 @@ class Counting:
     def should_stop(self, trial: int) -> bool:
         return self.schedule.should_stop(trial)
 
-    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
+    def finish(
+        self, trial: int, state: TrialState, value: float | None, values: Values = (), constraints: Excesses = NONE
+    ) -> None:
         self.schedule.finish(trial, state)
 
 

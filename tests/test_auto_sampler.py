@@ -196,7 +196,9 @@ def test_what_it_suggests_is_a_function_of_what_it_was_told() -> None:
     for trial, params in enumerate(told):
         n_epochs = (1, 3, 1, EPOCHS)[trial % 4]
         curve = {epoch: bowl(params) + 2.0 / epoch for epoch in range(1, n_epochs + 1)}
-        rebuilt.recall(trial, params, curve, TrialState.COMPLETE if n_epochs == EPOCHS else None, "")
+        rebuilt.recall(trial, params, curve, "")
+        if n_epochs == EPOCHS:
+            rebuilt.finish(trial, TrialState.COMPLETE, curve[EPOCHS])
     assert [rebuilt.suggest(trial) for trial in (40, 41)] == [grown.suggest(trial) for trial in (40, 41)]
 
 
@@ -207,7 +209,8 @@ def test_a_diverged_trial_is_recalled_as_one() -> None:
     told.report(0, 1, 0.5)
     told.diverge(0)
     told.finish(0, TrialState.PRUNED, None)
-    recalled.recall(0, params, {1: 0.5}, TrialState.PRUNED, DIVERGED)
+    recalled.recall(0, params, {1: 0.5}, DIVERGED)
+    recalled.finish(0, TrialState.PRUNED, None)
     for sampler in (told, recalled):
         assert [level.values.tolist() for level in sampler._levels.observed()] == [[0.5], [math.inf], []]
 

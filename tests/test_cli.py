@@ -26,6 +26,7 @@ import torch
 
 TUNER = [sys.executable, "-m", "tuner"]
 SEARCH = ["search", "--space", "mlp.yaml", "--workers", "1", "--trials", "3", "--set", "train.epochs=3"]
+SEARCH += ["--set", "confirm=off"]
 DEADLINE_S = 120.0
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TUNER_")}
@@ -155,7 +156,7 @@ def test_status_trials_and_show_agree(finished: Path) -> None:
     status = json.loads(tuner("status", "--json", folder=finished).stdout)
     trials = json.loads(tuner("trials", "--json", folder=finished).stdout)
     assert status["trials"]["complete"] == sum(trial["state"] == "complete" for trial in trials) > 0
-    assert set(status) == {"study", "metric", "direction", "trials", "best", "seconds"}
+    assert set(status) == {"study", "metric", "direction", "trials", "best", "confirmed", "seconds"}
     assert set(trials[0]) == {"number", "state", "value", "params", "epochs", "seconds", "reason"}
     best = max((trial for trial in trials if trial["state"] == "complete"), key=lambda trial: trial["value"])
     assert status["best"]["value"] == best["value"]
@@ -308,6 +309,7 @@ def test_sigterm_exits_143_and_a_second_signal_stops_at_once(tmp_path: Path) -> 
         "study: slow\nobjective: {metric: accuracy}\ndata: {kind: iris, batch_size: 1}\n"
         'model: {kind: python, target: "slow.py:Slow"}\ntrain: {epochs: 2}\n'
         "space: {optimizer.lr: {low: 0.001, high: 0.1, log: true}}\nsearch: {trials: 1, workers: 1}\n"
+        "confirm: off\n"
     )
     process = start("search", "--space", "slow.yaml", "--json", folder=tmp_path)
     seen = events(process)
@@ -359,7 +361,7 @@ def test_two_workers_train_every_trial_once(tmp_path: Path) -> None:
     result = tuner("search", "--space", "mlp.yaml", "--workers", "2", "--trials", "8", "--json", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     lines = [json.loads(line) for line in result.stdout.splitlines()]
-    assert {line["event"] for line in lines} <= {"study", "trial", "epoch", "done", "note"}
+    assert {line["event"] for line in lines} <= {"study", "trial", "epoch", "done", "note", "confirm"}
     assert (lines[0]["event"], lines[-1]["event"]) == ("study", "done")
     over = [line["trial"] for line in lines if line["event"] == "trial" and "state" in line]
     assert sorted(over) == list(range(8))

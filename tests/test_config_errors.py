@@ -125,8 +125,8 @@ def test_an_option_of_another_kind_is_unknown_and_what_there_is_is_listed() -> N
             "2:12: objective: expected a mapping, got 'accuracy'; write objective: {metric: accuracy}",
         ),
         (
-            "objective: [{metric: accuracy}, {metric: loss}]",
-            "2:12: objective: several objectives are not available in this version; give one mapping",
+            "objective: [{metric: accuracy}, {metric: accuracy}]",
+            "2:12: objective: accuracy is there twice; name each objective once",
         ),
         (
             "objective: {metric: test/accuracy}",

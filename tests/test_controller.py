@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tuner.control.asha import Asha
-from tuner.control.controller import Controller, Job, TrialState
+from tuner.control.controller import NONE, Controller, Excesses, Job, TrialState, Values
 from tuner.space.parameters import Params
 from tuner.training.events import Decision
 
@@ -28,7 +28,7 @@ class NotedAdvisor:
     def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:
         return {"lr": trial, **(fixed or {})} if trial < self.n_params else None
 
-    def report(self, trial: int, epoch: int, value: float) -> None:
+    def report(self, trial: int, epoch: int, value: float, values: Values = ()) -> None:
         self.reports.append((trial, epoch, value))
 
     def diverge(self, trial: int) -> None:
@@ -37,7 +37,9 @@ class NotedAdvisor:
     def should_stop(self, trial: int) -> bool:
         return next(value for number, _, value in reversed(self.reports) if number == trial) > self.limit
 
-    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
+    def finish(
+        self, trial: int, state: TrialState, value: float | None, values: Values = (), constraints: Excesses = NONE
+    ) -> None:
         assert trial not in self.ends
         self.ends[trial] = (state, value)
 

@@ -365,8 +365,8 @@ def test_class_names_are_taken_from_the_dataset(tmp_path: Path) -> None:
         ("def Mine(): return {'val': Base()}", "the mapping has no 'train'; got val"),
         ("def Mine(): raise ValueError('no disk')", "mine.py:Mine raised ValueError: no disk (mine.py:"),
         (
-            "def Mine(): return {'train': Base(), 'test': [(torch.zeros(3), 2)] * 3}",
-            "mine.py:Mine: test item 0: label 2; expected whole numbers from 0 to 1",
+            "def Mine(): return {'train': Base(), 'val': [(torch.zeros(3), 2)] * 3}",
+            "mine.py:Mine: val item 0: label 2; expected whole numbers from 0 to 1",
         ),
     ),
 )

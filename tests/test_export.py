@@ -47,6 +47,7 @@ optimizer: {kind: adam, lr: 0.01}
 train: {epochs: 3, device: cpu}
 space: {optimizer.lr: {low: 0.001, high: 0.05, log: true}}
 search: {sampler: random, pruner: none, trials: 2, workers: 1}
+confirm: off
 """
 
 DIABETES = """
@@ -59,6 +60,7 @@ optimizer: {kind: adam, lr: 0.03}
 train: {epochs: 3, device: cpu}
 space: {optimizer.lr: {low: 0.01, high: 0.1}}
 search: {sampler: random, pruner: none, trials: 1, workers: 1}
+confirm: off
 """
 
 OWN = """
@@ -71,6 +73,7 @@ optimizer: {kind: adam, lr: 0.05}
 train: {epochs: 3, device: cpu}
 space: {model.options.hidden: {choices: [4, 8]}}
 search: {sampler: random, pruner: none, trials: 1, workers: 1}
+confirm: off
 """
 
 MINE = """

@@ -379,6 +379,7 @@ def test_a_resumed_study_has_the_threads_that_it_began_with(tmp_path: Path, monk
     Path("a.yaml").write_text(
         "data: {kind: iris}\nmodel: {kind: mlp, depth: 0}\ntrain: {epochs: 1, device: cpu}\n"
         "space: {optimizer.lr: {low: 1e-3, high: 1e-1}}\nsearch: {sampler: random, trials: 1, workers: 1, threads: 1}\n"
+        "confirm: off\n"
     )
     recorder = Recorder()
     search(SearchRequest(space="a.yaml"), recorder, InlineExecutor())

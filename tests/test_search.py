@@ -44,6 +44,7 @@ space:
   model.depth: {low: 1, high: 2}
   model.width: {low: 4, high: 16, each: model.depth}
 search: {sampler: {kind: tpe, n_startup_trials: 3}, trials: 6, workers: 1}
+confirm: off
 """
 
 
@@ -181,7 +182,8 @@ def test_interrupted_after_every_epoch_the_search_gives_the_same_trials(unbroken
     assert without_time(trials()) == unbroken
 
 
-POINTS = [point for point in faults.POINTS[1:] if point != "paused"]  # nobody pauses here; see test_search_promotion.py
+POINTS = [point for point in faults.POINTS[1:] if point not in ("paused", "confirm_planned")]
+"""Nobody pauses here, or is confirmed: see test_search_promotion.py and test_confirm.py."""
 KILLS = (("study_created", 1), *((point, count) for point in POINTS for count in (1, 2, 4)))
 
 

@@ -47,6 +47,7 @@ space:
   model.dropout: {low: 0.1, high: 0.5}
   model.width: {low: 4, high: 16}
 search: {sampler: random, pruner: median, trials: 12, workers: 1, lanes: 3}
+confirm: off
 """
 
 

@@ -288,6 +288,7 @@ def test_the_status_counts_every_state_and_names_the_best(
         "direction": "minimize",
         "trials": {"complete": 3, "pruned": 0, "failed": 0, "running": 0, "paused": 1, "waiting": 0},
         "best": {"trial": 1, "value": 0.3, "params": {"optimizer.lr": 0.1}},
+        "confirmed": None,
         "seconds": 2.5,
     }
 

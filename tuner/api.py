@@ -66,12 +66,21 @@ def search(
     if result.ended is Ended.INTERRUPTED:
         raise KeyboardInterrupt
     if result.status.best is None:
-        raise NoTrialError(f"no trial of study {result.status.study.name!r} completed")
+        raise NoTrialError(result.status.without_best)
     return Study(name=result.status.study.name, storage=storage)
 
 
-def best(study: Study | str | None = None, *, trial: int | None = None, out: str | Path | None = None) -> Path:
-    """Export the best trial (or `trial`), after re-evaluating its weights; returns the folder."""
+def best(
+    study: Study | str | None = None,
+    *,
+    trial: int | None = None,
+    out: str | Path | None = None,
+    pick: str | None = None,
+) -> Path:
+    """Export the best trial (or `trial`), after re-evaluating its weights; returns the folder.
+
+    With several objectives `pick` says which one of the front: "knee" (the default) or "accuracy=0.7,params=0.3".
+    """
     from tuner.workflows.best import best as export
 
     found = study if isinstance(study, Study) else Study(name=study) if study else None
@@ -80,6 +89,7 @@ def best(study: Study | str | None = None, *, trial: int | None = None, out: str
         study=found.name if found else None,
         trial=trial,
         out=Path(out) if out is not None else None,
+        rule=pick,
     ).path
 
 

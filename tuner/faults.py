@@ -24,6 +24,7 @@ POINTS = (
     "paused",
     "before_tell",
     "told",
+    "confirm_planned",
 )
 """Every durable step, in the order in which a trial passes them."""
 

@@ -4,6 +4,8 @@ studies.db                     Optuna's tables and ours
 runs/<study>/driver.lock       who owns the study
 runs/<study>/data/             decoded data, shared by all workers
 runs/<study>/<trial>/          checkpoints, log.txt, metrics.jsonl
+runs/<study>/confirm/<trial>-<repeat>/   the same of a trial's config on a fresh seed
+runs/<study>/test/             scores on the test part, one file for each export's weights
 exports/<study>-<trial>/       what `tuner best` wrote
 """
 
@@ -56,6 +58,14 @@ class StudyPaths:
 
     def trial(self, number: int) -> Path:
         return self.root / str(number)
+
+    def confirm(self, trial: int, repeat: int) -> Path:
+        """Of the run that trains a trial's config on the fresh seed of this number, from 1."""
+        return self.root / "confirm" / f"{trial}-{repeat}"
+
+    @property
+    def test(self) -> Path:
+        return self.root / "test"
 
     def log(self, number: int) -> Path:
         return self.trial(number) / "log.txt"

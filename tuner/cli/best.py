@@ -8,44 +8,82 @@ from typing import TYPE_CHECKING
 import click
 
 from tuner.cli import options
-from tuner.cli.tables import number
+from tuner.cli.tables import named, number
 
 if TYPE_CHECKING:
     from tuner.workflows.best import Export
 
 
 @click.command(epilog="\b\nExamples:\n  tuner best\n  tuner best --study mlp --trial 12 --out models/mlp")
+@click.option(
+    "--pick",
+    "rule",
+    metavar="RULE",
+    help="Of several objectives: knee of the front (default), weights (accuracy=0.7,params=0.3), or front for all.",
+)
 @click.option("--trial", type=int, metavar="N", help="Another trial than the best one.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder; default: exports/<study>-<trial>.")
 @options.study
 @options.storage
 @options.as_json
-def command(trial: int | None, out: Path | None, study: str | None, storage: str, as_json: bool) -> None:
+def command(
+    rule: str | None, trial: int | None, out: Path | None, study: str | None, storage: str, as_json: bool
+) -> None:
     """Export the best trial, after re-evaluating its weights.
 
-    The stored weights are loaded and evaluated on the validation part; nothing is exported unless that gives the
-    stored value. Only here are they evaluated on the test part.
+    The best trial is the one that fresh seeds confirmed, before that the one with the best value. The stored weights
+    are loaded and evaluated on the validation part; nothing is exported unless that gives the stored value. Only here
+    are they evaluated on the test part, and once: the score is kept.
     """
-    from tuner.workflows.best import best
+    from tuner.workflows.best import best, best_front
 
-    export = best(storage=storage, study=study, trial=trial, out=out)
+    if rule == "front" and trial is None:
+        exports = best_front(storage=storage, study=study, out=out)
+        if as_json:
+            options.print_json([export.to_json() for export in exports])
+        else:
+            click.echo("\n\n".join(map(_text, exports)))
+        return
+    export = best(storage=storage, study=study, trial=trial, out=out, rule=rule)
     if as_json:
         options.print_json(export.to_json())
     else:
         click.echo(_text(export))
 
 
+def _reevaluated(export: Export) -> str:
+    if export.reevaluated is None:
+        return "as your own code measured it: tuner cannot evaluate it again"
+    return f"re-evaluated {number(export.reevaluated)}"
+
+
+def _expectation(export: Export) -> list[str]:
+    bundle = export.bundle
+    if bundle.confirmed is None:
+        return []
+    mean, std, seeds = (bundle.confirmed[name] for name in ("mean", "std", "seeds"))
+    spread = f" +- {number(std)}" if std is not None else ""
+    return [f"expect {bundle.metric} {number(mean)}{spread} ({seeds} fresh seed{'s' * (seeds > 1)})"]
+
+
 def _text(export: Export) -> str:
     bundle = export.bundle
+    run = f", fresh seed {export.repeat}" if export.repeat else ""
     lines = [
         (
-            f"trial {bundle.trial} of {bundle.study}, epoch {bundle.epoch}: {bundle.metric} {number(bundle.value)}, "
-            f"re-evaluated {number(export.reevaluated)}"
+            f"trial {bundle.trial} of {bundle.study}{run}, epoch {bundle.epoch}: {bundle.metric} "
+            f"{number(bundle.value)}, {_reevaluated(export)}"
         ),
+        *([f"picked: {export.picked}", f"  {named(bundle.objectives)}"] if bundle.objectives else []),
+        *_expectation(export),
         *(
             f"  {name} {number(value)}"
             for name, value in bundle.metrics.items()
             if name.startswith("test/") and value is not None
+        ),
+        *(
+            [f"  the test scores are those of {export.scored_before}: weights are scored once"]
+            * bool(export.scored_before)
         ),
         f"exported to {export.path}: {', '.join(export.files)}",
     ]

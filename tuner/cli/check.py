@@ -18,12 +18,16 @@ def command(space: str, sets: tuple[str, ...], as_json: bool) -> None:
     Every bound and choice is put into the config it lands in. All problems are listed at once, each with its line.
     """
     from tuner.workflows.check import check, describe
+    from tuner.workflows.feasible import share_of_feasible
 
     spec = check(space, sets)
     described = describe(spec)
+    feasible = share_of_feasible(spec)
     if as_json:
-        options.print_json({"study": spec.study, "file": spec.file, "parameters": described})
+        options.print_json({"study": spec.study, "file": spec.file, "parameters": described, **feasible.to_json()})
         return
-    click.echo(f"{spec.file}: valid; study {spec.study}, val/{spec.objective.metric}, {len(described)} parameters")
+    click.echo(f"{spec.file}: valid; study {spec.study}, {', '.join(spec.goals.keys)}, {len(described)} parameters")
+    if spec.constraints:
+        click.echo(str(feasible))
     if described:
         click.echo(render(["parameter", "values", "only when"], [list(item.values()) for item in described]))

@@ -18,6 +18,9 @@ storage = click.option(
     help="Database, as an SQLAlchemy URL; also TUNER_STORAGE.",
 )
 study = click.option("--study", metavar="NAME", help="Study; default: the only or the latest one.")
+run = click.option(
+    "--run", "repeat", type=click.IntRange(min=1), metavar="K", help="The trial's run on fresh seed K instead."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 space = click.option(
     "--space", metavar="FILE", required=True, help="Space file: a path, or a shipped one such as mlp.yaml."

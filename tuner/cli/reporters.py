@@ -18,11 +18,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tuner.cli.tables import duration, number, scalar
+from tuner.cli.confirmed import confirmed_lines
+from tuner.cli.tables import best_line, cell, duration, front_table, named, number, scalar
 from tuner.control.controller import TrialState
 from tuner.errors import NoTrialError
 from tuner.space.parameters import Params
-from tuner.workflows.progress import EpochEnded, Note, Progress, StudyStarted, TrialFinished, TrialStarted
+from tuner.workflows.progress import (
+    ConfirmStarted,
+    ConfirmStep,
+    EpochEnded,
+    Note,
+    Progress,
+    StudyStarted,
+    TrialFinished,
+    TrialStarted,
+)
 from tuner.workflows.result import Ended, SearchResult
 
 REFRESH_PER_S = 2
@@ -55,7 +65,7 @@ def exit_code(result: SearchResult, *, as_json: bool) -> int:
         if as_json:  # the last line is the status
             return NoTrialError.exit_code
         name = result.status.study.name
-        raise NoTrialError(f"no trial of study {name!r} completed; see `tuner trials --study {name}`")
+        raise NoTrialError(f"{result.status.without_best}; see `tuner trials --study {name}`")
     return 0
 
 
@@ -67,6 +77,8 @@ class JsonReporter:
         if event is None:
             return
         fields = {name: _finite(value) for name, value in asdict(progress).items()}
+        fields |= fields.pop("step", {})  # of a run that confirms a trial
+        fields = {name: value for name, value in fields.items() if not _is_unused(name, value)}
         click.echo(json.dumps({"event": event, **fields}, allow_nan=False))
 
     def done(self, result: SearchResult) -> None:
@@ -78,8 +90,15 @@ _EVENTS: dict[type[Any], str | None] = {
     TrialStarted: "trial",
     TrialFinished: "trial",
     EpochEnded: "epoch",
+    ConfirmStarted: "confirm",
+    ConfirmStep: "confirm",
     Note: "note",
 }
+
+
+def _is_unused(name: str, value: Any) -> bool:
+    """Fields that only several objectives have."""
+    return (name in ("values", "objectives") and not value) or (name == "n_front" and value is None)
 
 
 def _finite(value: Any) -> Any:
@@ -113,6 +132,10 @@ def _line(progress: Progress, n_trials: int | None) -> str:
             return _headline(progress)
         case TrialFinished():
             return _trial_line(progress, n_trials)
+        case ConfirmStarted():
+            return confirm_headline(progress)
+        case ConfirmStep():
+            return _run_line(progress)
         case Note():
             return progress.message
     return ""
@@ -127,21 +150,48 @@ def _headline(started: StudyStarted) -> str:
     )
     if started.n_trials is None:
         budget = f"{started.n_finished} trials done" if started.n_finished else "no limit of trials"
+    if started.confirm_top:
+        budget += f", then the best {started.confirm_top} again on {_n_seeds(started.confirm_seeds)}"
     if started.timeout_s is not None:
         budget += f", {duration(max(0.0, started.timeout_s - started.seconds_before))} left"
     workers = f"{started.workers} worker{'s' * (started.workers > 1)} on {', '.join(started.devices)}"
     threads = f"{started.threads} thread{'s' * (started.threads > 1)} each"
-    return f"{verb} {started.study} for {started.metric}: {budget}; {workers}, {threads}"
+    wanted = ", ".join(started.objectives) or started.metric
+    return f"{verb} {started.study} for {wanted}: {budget}; {workers}, {threads}"
+
+
+def _n_seeds(count: int) -> str:
+    return f"{count} fresh seed{'s' * (count > 1)}"
+
+
+def confirm_headline(started: ConfirmStarted) -> str:
+    trials = ", ".join(map(str, started.trials))
+    done = f", {started.n_finished} of {started.n_runs} runs done" if started.n_finished else ""
+    which = f"trial{'s' * (len(started.trials) > 1)} {trials}"
+    return (
+        f"confirming {which} of {started.study} on {_n_seeds(started.seeds)}{' each' * (len(started.trials) > 1)}{done}"
+    )
+
+
+def _run_line(progress: ConfirmStep) -> str:
+    if not isinstance(progress.step, TrialFinished):
+        return ""
+    return _outcome_line(progress.step, f"trial {progress.step.trial}, fresh seed {progress.repeat}/{progress.seeds}")
 
 
 def _trial_line(trial: TrialFinished, n_trials: int | None) -> str:
-    of = f"/{n_trials}" if n_trials else ""
+    return _outcome_line(trial, f"trial {trial.trial}{f'/{n_trials}' if n_trials else ''}")
+
+
+def _outcome_line(trial: TrialFinished, name: str) -> str:
     outcome = trial.state.value + (f" ({trial.reason})" if trial.reason and trial.reason != trial.state.value else "")
     value = f" {number(trial.value)}" if trial.value is not None else ""
     best = "  best so far" if trial.is_best else ""
+    if trial.values:
+        value, best = f" {named(trial.values)}", "  on the front" if trial.is_best else ""
     message = f": {trial.message.splitlines()[0]}" if trial.message else ""
     epochs = f"{trial.epochs} epoch{'s' * (trial.epochs != 1)}"
-    return f"trial {trial.trial}{of}: {outcome}{value} after {epochs}, {duration(trial.seconds)}{best}{message}"
+    return f"{name}: {outcome}{value} after {epochs}, {duration(trial.seconds)}{best}{message}"
 
 
 def summary(result: SearchResult) -> str:
@@ -149,9 +199,13 @@ def summary(result: SearchResult) -> str:
     status = result.status
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items() if count)
     lines = [f"study {status.study.name}: {counts or 'no trials'} in {duration(status.study.seconds)}"]
-    if status.best is not None:
+    if status.front:
+        lines += [front_table(status.front), best_line(status.best)] if status.best else []
+    elif status.best is not None:
         lines.append(f"best: trial {status.best.number} with val/{status.study.metric} {number(status.best.value)}")
+    if status.best is not None:
         lines += _params_lines(status.best.params)
+    lines += confirmed_lines(status)
     if result.ended is Ended.INTERRUPTED:
         lines.append("interrupted, nothing is lost: the same command goes on")
     elif status.best is not None:
@@ -171,10 +225,14 @@ class LiveReporter:
         self._console = console
         self._started: StudyStarted | None = None
         self._since = time.monotonic()
-        self._running: dict[int, tuple[TrialStarted, EpochEnded | None]] = {}
+        self._running: dict[tuple[int, int], tuple[TrialStarted, EpochEnded | None]] = {}
+        """By trial and fresh seed, which is 0 in the search itself."""
+        self._confirming: ConfirmStarted | None = None
+        self._n_confirmed = 0
         self._paused: set[int] = set()
         self._n_over = 0
         self._best: tuple[int | None, float | None] = (None, None)
+        self._n_front: int | None = None
         # Last: it renders at once, and later from a thread of its own.
         self._live = Live(
             console=console, refresh_per_second=REFRESH_PER_S, transient=True, get_renderable=self._render
@@ -192,25 +250,46 @@ class LiveReporter:
             case StudyStarted():
                 self._started, self._since = progress, time.monotonic()
                 self._best = (progress.best_trial, progress.best_value)
+                self._n_front = progress.n_front
                 self._print(_headline(progress))
-            case TrialStarted():
-                self._running[progress.trial] = (progress, None)
-                self._paused.discard(progress.trial)
-            case EpochEnded():
-                self._running[progress.trial] = (self._running[progress.trial][0], progress)
+            case ConfirmStarted():
+                self._confirming, self._n_confirmed = progress, progress.n_finished
+                self._since = time.monotonic()
+                self._print(confirm_headline(progress))
+            case ConfirmStep():
+                self._follow(progress.step, progress.repeat)
+                if isinstance(progress.step, TrialFinished):
+                    self._n_confirmed += progress.step.state is not TrialState.PAUSED
+                    self._print(_run_line(progress))
+            case TrialStarted() | EpochEnded():
+                self._follow(progress)
             case TrialFinished():
+                self._follow(progress)
                 self._finish(progress)
             case Note():
                 self._print(progress.message)
 
+    def _follow(self, step: TrialStarted | EpochEnded | TrialFinished, repeat: int = 0) -> None:
+        key = (step.trial, repeat)
+        match step:
+            case TrialStarted():
+                self._running[key] = (step, None)
+                if not repeat:
+                    self._paused.discard(step.trial)
+            case EpochEnded():
+                self._running[key] = (self._running[key][0], step)
+            case TrialFinished():
+                self._running.pop(key, None)
+
     def _finish(self, trial: TrialFinished) -> None:
-        self._running.pop(trial.trial, None)
         if trial.state is TrialState.PAUSED:
             self._paused.add(trial.trial)
         else:
             self._paused.discard(trial.trial)
             self._n_over += 1
-        if trial.is_best:
+        if trial.n_front is not None:
+            self._n_front = trial.n_front
+        elif trial.is_best:
             self._best = (trial.trial, trial.value)
         self._print(_trial_line(trial, self._started.n_trials if self._started else None))
 
@@ -218,15 +297,25 @@ class LiveReporter:
         self._console.print(Text(line), soft_wrap=True)
 
     def _render(self) -> Group:
+        if self._confirming is not None:
+            return Group(self._confirm_bar(self._confirming), self._table(self._confirming.metric))
         if self._started is None:
             return Group(Text("loading torch and the data ..."))
-        return Group(self._bar(self._started), self._table())
+        return Group(self._bar(self._started), self._table(*(self._started.objectives or (self._started.metric,))))
+
+    def _confirm_bar(self, started: ConfirmStarted) -> Table:
+        grid = Table.grid(padding=(0, 1))
+        text = f"{self._n_confirmed}/{started.n_runs} runs to confirm  {duration(time.monotonic() - self._since)}"
+        grid.add_row(ProgressBar(total=started.n_runs, completed=self._n_confirmed, width=24), Text(text))
+        return grid
 
     def _bar(self, started: StudyStarted) -> Table:
         done = started.n_finished + self._n_over
         elapsed = time.monotonic() - self._since
         grid = Table.grid(padding=(0, 1))
         best = f"best {number(self._best[1])} (trial {self._best[0]})" if self._best[1] is not None else "no best yet"
+        if self._n_front is not None:
+            best = f"{self._n_front} on the front"
         paused = f", {len(self._paused)} paused" if self._paused else ""
         text = Text(f"{done}/{started.n_trials or '?'} trials{paused}  {best}  {duration(elapsed)}")
         grid.add_row(
@@ -234,15 +323,17 @@ class LiveReporter:
         )
         return grid
 
-    def _table(self) -> Table:
+    def _table(self, *names: str) -> Table:
         table = Table(box=None, pad_edge=False, header_style="dim", expand=True)
-        for name in ("trial", "epoch", self._started.metric if self._started else "value"):
+        for name in ("trial", "epoch", *names):
             table.add_column(name, no_wrap=True, min_width=max(7, len(name)))
         table.add_column("params", no_wrap=True, overflow="ellipsis", ratio=1)  # what is left of the line
-        for trial, (started, epoch) in sorted(self._running.items())[:MAX_SHOWN_RUNNING]:
+        for (trial, repeat), (started, epoch) in sorted(self._running.items())[:MAX_SHOWN_RUNNING]:
             done = epoch.epoch if epoch else started.first_epoch - 1
             params = " ".join(f"{name}={scalar(value)}" for name, value in started.params.items())
-            table.add_row(str(trial), f"{done}/{started.last_epoch}", number(epoch.value if epoch else None), params)
+            which = f"{trial} (seed {repeat})" if repeat else str(trial)
+            values = [cell(name, epoch.metrics.get(name) if epoch else None) for name in names]
+            table.add_row(which, f"{done}/{started.last_epoch}", *values, params)
         return table
 
     def done(self, result: SearchResult) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tuner.cli import options
-from tuner.cli.tables import duration, number, render, scalar
+from tuner.cli.tables import cell, duration, named, number, render, scalar
 
 if TYPE_CHECKING:
     from tuner.study.queries import AttemptRow, TrialDetail
@@ -15,14 +15,15 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("trial", type=int)
+@options.run
 @options.study
 @options.storage
 @options.as_json
-def command(trial: int, study: str | None, storage: str, as_json: bool) -> None:
+def command(trial: int, repeat: int | None, study: str | None, storage: str, as_json: bool) -> None:
     """Show one trial: params, learning curve, attempts; with --json the whole config too."""
     from tuner.workflows.status import detail_json, detail_of
 
-    detail = detail_of(storage, study, trial)
+    detail = detail_of(storage, study, trial, repeat or 0)
     if as_json:
         options.print_json(detail_json(detail))
     else:
@@ -32,7 +33,9 @@ def command(trial: int, study: str | None, storage: str, as_json: bool) -> None:
 def _text(detail: TrialDetail) -> str:
     row = detail.row
     state = row.state.value + (f" ({row.reason})" if row.reason else "")
-    lines = [f"trial {row.number}: {state}, value {number(row.value)}, seed {detail.seed}, {duration(row.seconds)}"]
+    value = f"value {number(row.value)}" if row.values is None else named(row.values)
+    front = ", on the front" if row.is_on_front else ""
+    lines = [f"trial {row.number}: {state}, {value}{front}, seed {detail.seed}, {duration(row.seconds)}"]
     if detail.message:
         lines.append(detail.message)
     lines += [f"  {name}  {scalar(value)}" for name, value in row.params.items()]
@@ -40,7 +43,7 @@ def _text(detail: TrialDetail) -> str:
     rows = [
         [
             f"{epoch.epoch}{' *' if epoch.epoch == row.best_epoch else ''}",
-            *(number(epoch.metrics.get(name)) for name in names),
+            *(cell(name, epoch.metrics.get(name)) for name in names),
             duration(epoch.seconds),
         ]
         for epoch in detail.curve

@@ -5,7 +5,8 @@ from __future__ import annotations
 import click
 
 from tuner.cli import options
-from tuner.cli.tables import duration, number, scalar
+from tuner.cli.confirmed import confirmed_lines
+from tuner.cli.tables import best_line, duration, front_table, scalar
 
 
 @click.command()
@@ -22,11 +23,15 @@ def command(study: str | None, storage: str, as_json: bool) -> None:
         options.print_json(status.to_json())
         return
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items() if count)
-    click.echo(f"{status.study.name}: {status.study.direction} val/{status.study.metric}")
+    wanted = [f"{item.direction} {item.name}" for item in status.study.objectives]
+    wanted = wanted or [f"{status.study.direction} val/{status.study.metric}"]
+    click.echo(f"{status.study.name}: {', '.join(wanted)}")
     click.echo(f"trials: {counts or 'none'}; {duration(status.study.seconds)}")
+    if status.front:
+        click.echo(front_table(status.front))
     if status.best is not None:
-        click.echo(f"best: trial {status.best.number} with {number(status.best.value)}")
+        click.echo(best_line(status.best))
         for name, value in status.best.params.items():
             click.echo(f"  {name}  {scalar(value)}")
-    for line in explain(storage, status.study.name):
+    for line in [*confirmed_lines(status), *explain(storage, status.study.name)]:
         click.echo(line)

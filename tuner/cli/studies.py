@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tuner.cli import options
-from tuner.cli.tables import duration, number, render
+from tuner.cli.tables import duration, named, number, render
 
 
 @click.command()
@@ -22,9 +22,11 @@ def command(storage: str, as_json: bool) -> None:
     rows = [
         [
             status.study.name,
-            f"val/{status.study.metric}",
+            ", ".join(item.name for item in status.study.objectives) or f"val/{status.study.metric}",
             str(sum(status.counts.values())),
-            number(status.best.value if status.best else None),
+            named(status.best.values)
+            if status.best and status.best.values
+            else number(status.best.value if status.best else None),
             duration(status.study.seconds),
         ]
         for status in found

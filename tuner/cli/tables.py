@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from tuner.space.parameters import Scalar
+
+if TYPE_CHECKING:
+    from tuner.study.queries import TrialRow
 
 
 def render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -17,6 +21,33 @@ def render(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.5g}"
+
+
+def named(values: Mapping[str, float]) -> str:
+    """Several objectives in a line: `val/accuracy 0.93, params 2410`."""
+    return ", ".join(f"{name} {cell(name, value)}" for name, value in values.items())
+
+
+def cell(name: str, value: float | None) -> str:
+    """A metric or cost; parameters are counted, and shown to the last one."""
+    return f"{value:.0f}" if name == "params" and value is not None else number(value)
+
+
+def best_line(best: TrialRow) -> str:
+    """The best trial; of several objectives the one that `tuner best` would pick."""
+    if best.values is None:
+        return f"best: trial {best.number} with {number(best.value)}"
+    return f"knee: trial {best.number} with {named(best.values)}"
+
+
+def front_table(front: Sequence[TrialRow]) -> str:
+    """The trials on the front, by their first objective."""
+    names = list(front[0].values or {})
+    rows = [
+        [str(trial.number), *(cell(name, value) for name, value in (trial.values or {}).items())]
+        for trial in sorted(front, key=lambda trial: tuple((trial.values or {}).values()))
+    ]
+    return f"front: {len(front)} trial{'s' * (len(front) > 1)}\n" + render(["trial", *names], rows)
 
 
 def scalar(value: Scalar) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import click
 
 from tuner.cli import options
-from tuner.cli.tables import duration, number, render, scalar
+from tuner.cli.tables import cell, duration, number, render, scalar
+
+if TYPE_CHECKING:
+    from tuner.study.queries import TrialRow
 
 
 @click.command()
@@ -20,11 +26,12 @@ def command(study: str | None, storage: str, as_json: bool) -> None:
     if as_json:
         options.print_json([trial.to_json() for trial in trials])
         return
+    names = next((list(trial.values) for trial in trials if trial.values), ["value"])
     rows = [
         [
             str(trial.number),
             trial.state.value,
-            number(trial.value),
+            *_values(trial, names),
             str(trial.epochs),
             duration(trial.seconds),
             trial.reason,
@@ -32,4 +39,14 @@ def command(study: str | None, storage: str, as_json: bool) -> None:
         ]
         for trial in trials
     ]
-    click.echo(render(["trial", "state", "value", "epochs", "time", "reason", "params"], rows))
+    if any(trial.is_on_front is not None for trial in trials):
+        names = [*names, "front"]
+    click.echo(render(["trial", "state", *names, "epochs", "time", "reason", "params"], rows))
+
+
+def _values(trial: TrialRow, names: Sequence[str]) -> list[str]:
+    """The value; or those of several objectives, and a mark for the front."""
+    if trial.is_on_front is None:
+        return [number(trial.value)]
+    values = trial.values or {}
+    return [*(cell(name, values.get(name)) for name in names), "*" if trial.is_on_front else ""]

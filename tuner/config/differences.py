@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tuner.config.bind import section_data
+from tuner.config.goals import Goals
 from tuner.config.schema import Section, TrialConfig
 from tuner.config.sections import KINDS, TRIAL_SECTIONS, class_of, kind_in, validate
 from tuner.space.document import show
@@ -15,12 +16,24 @@ _FOR_THE_SAMPLER = ("type", "prior")
 
 
 def between(
-    old_document: Mapping[str, Any], old_base: TrialConfig, new_document: Mapping[str, Any], new_base: TrialConfig
+    old_document: Mapping[str, Any],
+    old_base: TrialConfig,
+    old_goals: Goals,
+    new_document: Mapping[str, Any],
+    new_base: TrialConfig,
+    new_goals: Goals,
 ) -> list[str]:
     """One line for each value that changes trials: `path: old -> new`; nothing when there is none."""
-    old, new = dict(_effective(old_document, old_base)), dict(_effective(new_document, new_base))
+    old = dict(_effective(old_document, old_base, old_goals))
+    new = dict(_effective(new_document, new_base, new_goals))
     changed = [path for path in dict.fromkeys([*old, *new]) if old.get(path, _ABSENT) != new.get(path, _ABSENT)]
-    return [f"{path}: {_shown(old.get(path, _ABSENT))} -> {_shown(new.get(path, _ABSENT))}" for path in changed]
+    return [_change(path, old.get(path, _ABSENT), new.get(path, _ABSENT)) for path in changed]
+
+
+def _change(path: str, old: object, new: object) -> str:
+    if path.startswith("constraint "):
+        return f"{path}: {'added' if old is _ABSENT else 'removed'}"
+    return f"{path}: {_shown(old)} -> {_shown(new)}"
 
 
 _ABSENT = object()
@@ -30,11 +43,14 @@ def _shown(value: object) -> str:
     return "nothing" if value is _ABSENT else show(value, limit=200)
 
 
-def _effective(document: Mapping[str, Any], base: TrialConfig) -> Iterator[tuple[str, object]]:
+def _effective(document: Mapping[str, Any], base: TrialConfig, goals: Goals) -> Iterator[tuple[str, object]]:
     """Everything that trials are made from, by path: what varies, and the base config where it can be seen."""
     space = {name: _normal(entry) for name, entry in (document.get("space") or {}).items()}
     yield "seed", base.seed
-    yield from _leaves("objective", base.objective.model_dump())
+    for index, objective in enumerate(goals.objectives):
+        yield from _leaves(f"objective.{index}" if goals.are_several else "objective", objective.model_dump())
+    for constraint in goals.constraints:
+        yield f"constraint {constraint.text}", True
     yield from space.items()
     always = {name for name, entry in space.items() if "when" not in entry}
     for section in TRIAL_SECTIONS:
@@ -45,8 +61,10 @@ def _effective(document: Mapping[str, Any], base: TrialConfig) -> Iterator[tuple
 
 
 def _base_values(
-    section: str, document: Mapping[str, Any], base: Section, space: Mapping[str, Any]
+    section: str, document: Mapping[str, Any], base: Section | None, space: Mapping[str, Any]
 ) -> Iterator[tuple[str, object]]:
+    if base is None:  # left out
+        return
     kinds = space.get(f"{section}.kind", {}).get("choices")
     yield from _leaves(section, base.model_dump())
     for kind in kinds or ():

@@ -10,9 +10,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
 from tuner.config.beliefs import CONFIDENCES
+from tuner.config.constraints import MAX_CONSTRAINTS
 from tuner.config.domains import RANGE_KEYS
+from tuner.config.expressions import MAX_LENGTH
 from tuner.config.fields import FieldType, field_at
-from tuner.config.metrics import METRICS
+from tuner.config.metrics import COSTS, METRICS
+from tuner.config.objectives import MAX_OBJECTIVES
 from tuner.config.schema import DEFAULT_KINDS, Section
 from tuner.config.searching import STUDY_NAME, VERSION
 from tuner.config.sections import CLASSES, KINDS, TRIAL_SECTIONS, class_of
@@ -32,7 +35,8 @@ def json_schema() -> JsonSchema:
         "version": {"const": VERSION, "description": "Version of the file's format."},
         "study": {"type": "string", "pattern": STUDY_NAME, "description": "Name of the study. Default: the file's."},
         "seed": {"type": "integer", "minimum": 0, "description": "All random numbers are derived from it. Default: 0."},
-        "objective": _reference(_plain_section("objective", definitions)),
+        "objective": _objective(_reference(_plain_section("objective", definitions))),
+        "constraints": _constraints(),
         **{name: _section(name, definitions) for name in TRIAL_SECTIONS},
         "space": {"anyOf": [{"$ref": "#/definitions/space"}, _NULL], "description": "What varies, by dotted path."},
         "search": {"anyOf": [_reference(_plain_section("search", definitions)), _NULL]},
@@ -46,10 +50,25 @@ def json_schema() -> JsonSchema:
         "description": "One training run, what of it varies, and how to search.",
         "type": "object",
         "additionalProperties": False,
-        "required": ["data"],
+        **_by_trainer(),
         "properties": properties,
         "definitions": definitions,
     }
+
+
+def _objective(one: JsonSchema) -> JsonSchema:
+    several = {"type": "array", "minItems": 1, "maxItems": MAX_OBJECTIVES, "items": one}
+    return {"anyOf": [one, several], "description": "What is optimised; a list is several objectives."}
+
+
+def _constraints() -> JsonSchema:
+    texts: JsonSchema = {
+        "type": "array",
+        "maxItems": MAX_CONSTRAINTS,
+        "items": {"type": "string", "maxLength": MAX_LENGTH},
+        "description": 'What a winner has to meet: ["params <= 2e6", "latency_ms <= 5"].',
+    }
+    return {"anyOf": [texts, _NULL]}
 
 
 def _reference(name: str) -> JsonSchema:
@@ -108,10 +127,21 @@ def _draft_7(schema: Any) -> Any:
     return found
 
 
+def _by_trainer() -> JsonSchema:
+    """Tuner's own loop needs data and knows its metrics; own training code has any metric, with its direction."""
+    kind = {"properties": {"kind": {"const": "python"}}, "required": ["kind"]}
+    directed = {"properties": {"objective": {"required": ["metric", "direction"]}}, "required": ["objective"]}
+    known = {"properties": {"objective": {"properties": {"metric": {"enum": _metric_names()}}}}, "required": ["data"]}
+    return {"if": {"properties": {"train": kind}, "required": ["train"]}, "then": directed, "else": known}
+
+
+def _metric_names() -> list[str]:
+    return [*METRICS, *(f"val/{name}" for name in METRICS), *COSTS]
+
+
 def _refine(definitions: dict[str, JsonSchema]) -> None:
     """What the file accepts beyond the classes: names of metrics, short forms, durations."""
-    metrics = [*METRICS, *(f"val/{name}" for name in METRICS)]
-    definitions["Objective"]["properties"]["metric"].update(enum=metrics)
+    definitions["Objective"]["properties"]["metric"].update(anyOf=[{"enum": _metric_names()}, {"type": "string"}])
     search = definitions["Search"]["properties"]
     for name in ("sampler", "pruner"):
         kinds: JsonSchema = {"enum": list(KINDS[f"search.{name}"])}
@@ -136,7 +166,7 @@ def _space() -> JsonSchema:
         "properties": {path: _entry(fields) for path, fields in paths.items()},
         "patternProperties": {
             rf"^({items})\.\d+$": _entry([FieldType(annotation=Any)]),
-            r"^(data|model)\.options\..+$": _entry([FieldType(annotation=Any)]),
+            r"^(data|model|train)\.options\..+$": _entry([FieldType(annotation=Any)]),
         },
     }
 

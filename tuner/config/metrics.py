@@ -1,4 +1,4 @@
-"""The metrics that a search can optimise: their direction and the task they belong to.
+"""The metrics and costs that a search can optimise: their direction and the task they belong to.
 
 Only names live here, so that a space file can be checked without importing scikit-learn; the functions are in
 `tuner.training.metrics`.
@@ -42,3 +42,22 @@ METRICS: dict[str, MetricInfo] = {
     "mae": _regression(),
     "r2": _regression("maximize"),
 }
+
+COSTS: dict[str, MetricInfo] = {
+    "params": MetricInfo(direction="minimize", task="any"),
+    "latency_ms": MetricInfo(direction="minimize", task="any"),
+    "epoch_seconds": MetricInfo(direction="minimize", task="any"),
+}
+"""What a model costs: trainable parameters, milliseconds of one forward pass of a batch, seconds of an epoch.
+
+They belong to no part of the data, and do not tell one epoch from another: a search needs a metric beside them.
+"""
+
+
+TIMED = ("latency_ms", "epoch_seconds")
+"""Costs that differ from run to run."""
+
+
+def recorded_as(name: str) -> str:
+    """The key under which the curve of a trial has a metric or cost."""
+    return name if name in COSTS else f"val/{name}"

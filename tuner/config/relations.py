@@ -12,7 +12,6 @@ from tuner.config.conditions import reachable
 from tuner.config.entries import Entries, Layers, NeverActiveError, Varied
 from tuner.config.messages import suggestion
 from tuner.config.schema import Section
-from tuner.config.sections import TRIAL_SECTIONS
 from tuner.config.targets import paths_of
 from tuner.space.document import Located, show
 from tuner.space.parameters import AnyOf, Choices, Condition, Domain, IntRange, Scalar
@@ -95,7 +94,7 @@ def _check_constant(entries: Entries, name: str, parent: str, values: Located, w
 def _constant(entries: Entries, path: str) -> object:
     """The value that the base config, with its defaults, has at a path."""
     section, *rest = path.split(".")
-    if section not in TRIAL_SECTIONS or not rest:
+    if section not in entries.base or not rest:
         return _Found.ABSENT
     found: object = entries.base[section]
     if found is None:
@@ -125,8 +124,7 @@ def _is_same(found: object, value: object) -> bool:
 
 
 def _known(entries: Entries) -> list[str]:
-    bases = [(name, entries.base[name]) for name in TRIAL_SECTIONS]
-    real = [(name, base) for name, base in bases if base is not None and type(base) is not Section]
+    real = [(name, base) for name, base in entries.base.items() if base is not None and type(base) is not Section]
     paths = [path for name, base in real for path in paths_of(name, getattr(base, "kind", None))]
     return list(dict.fromkeys([*entries.nodes, *paths]))
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
+from tuner.config import own
 from tuner.config.messages import Problems, suggestion, unknown_key
-from tuner.config.metrics import METRICS
+from tuner.config.metrics import COSTS, METRICS
 from tuner.config.schema import Confirm, CsvData, GridSampler, Objective, PythonData, Search, Section
 from tuner.config.sections import TRIAL_SECTIONS, build, read_section, validate
 from tuner.space.document import Located, show
@@ -16,7 +17,7 @@ from tuner.space.durations import parse_duration
 from tuner.space.parameters import FloatRange, Space
 
 VERSION = 1
-ROOT_KEYS = ("version", "study", "seed", "objective", *TRIAL_SECTIONS, "space", "search", "confirm")
+ROOT_KEYS = ("version", "study", "seed", "objective", "constraints", *TRIAL_SECTIONS, "space", "search", "confirm")
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 REGRESSION_DATA = ("diabetes",)
 
@@ -51,24 +52,24 @@ def read_seed(root: Located, problems: Problems) -> int:
     return value if isinstance(value, int) else 0
 
 
-def read_objective(root: Located, data: Section | None, problems: Problems) -> Objective | None:
-    """What is optimised, with its direction; the loss when the file does not say."""
-    node = root.items.get("objective")
-    if node and isinstance(node.value, tuple):
-        if len(node.value) != 1:
-            problems.add(node, "objective", "several objectives are not available in this version; give one mapping")
-            return None
-        node = replace(node.value[0], key=node.key)
+def read_objective(
+    node: Located | None, path: str, root: Located, data: Section | None, problems: Problems
+) -> Objective | None:
+    """One objective, with its direction; the loss when the file does not say. `path` names it in messages."""
+    before = len(problems)
     objective = read_section("objective", node, root, problems)
-    if not isinstance(objective, Objective):
+    if len(problems) > before or not isinstance(objective, Objective):
         return None
+    if own.trains(root):
+        return own.read_objective(root, node or root, path, objective, problems)
     metric = node.items.get("metric") if node else None
     name = objective.metric.removeprefix("val/")
     reason = _metric_problem(name, data)
     if reason is not None:
-        problems.add(metric or root, "objective.metric", reason)
+        problems.add(metric or root, f"{path}.metric", reason)
         return None
-    return objective.model_copy(update={"metric": name, "direction": objective.direction or METRICS[name].direction})
+    info = COSTS.get(name) or METRICS[name]
+    return objective.model_copy(update={"metric": name, "direction": objective.direction or info.direction})
 
 
 def _metric_problem(name: str, data: Section | None) -> str | None:
@@ -77,8 +78,10 @@ def _metric_problem(name: str, data: Section | None) -> str | None:
         return "the test part is sealed until the search is over; optimise a metric of the validation part"
     if slash and split == "train":
         return "a metric of the training part rewards overfitting; optimise one of the validation part"
+    if name in COSTS:
+        return None
     if name not in METRICS:
-        return f"unknown metric {name!r}{suggestion(name, METRICS)}"
+        return f"unknown metric {name!r}{suggestion(name, [*METRICS, *COSTS])}"
     task, needed = task_of(data), METRICS[name].task
     if task is None or needed in ("any", task):
         return None
@@ -96,10 +99,18 @@ def task_of(data: Section | None) -> str | None:
     return "regression" if getattr(data, "kind", "") in REGRESSION_DATA else "classification"
 
 
-def read_confirm(root: Located, problems: Problems) -> Confirm | None:
-    """Re-training of the best; None when it is off or not there."""
+def read_confirm(root: Located, space: Space, problems: Problems, *, n_objectives: int = 1) -> Confirm | None:
+    """Re-training of the best: as a rule where there is something to choose from; None when it is off.
+
+    A front has no best trial: with several objectives nothing is confirmed.
+    """
     node = root.items.get("confirm")
-    if node is None or node.value is None or node.value == "off":
+    if node is None or node.value is None:
+        return Confirm() if space.parameters and n_objectives == 1 else None
+    if node.value == "off":
+        return None
+    if n_objectives > 1:
+        problems.add(node, "confirm", "chooses by the mean of one objective; with several leave it out, or say off")
         return None
     confirm = read_section("confirm", node, root, problems)
     return confirm if isinstance(confirm, Confirm) else None

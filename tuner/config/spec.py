@@ -7,18 +7,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuner.config import differences, edits
+from tuner.config import differences, edits, own
 from tuner.config.bind import PerLayer, UnplaceableError, decode, section_data
 from tuner.config.bounds import check_bounds
 from tuner.config.compile import Compiled, compile_space
+from tuner.config.constraints import read_constraints
+from tuner.config.expressions import Constraint
 from tuner.config.files import find_file, shown
+from tuner.config.goals import Goals
 from tuner.config.messages import Problems
+from tuner.config.objectives import check_search, read_objectives
 from tuner.config.schema import DEFAULT_KINDS, Confirm, Objective, Search, Section, TrialConfig
 from tuner.config.searching import (
     check_grid,
     check_root,
     read_confirm,
-    read_objective,
     read_search,
     read_seed,
     read_study,
@@ -41,8 +44,9 @@ class Spec:
     space: Space
     per_layer: tuple[PerLayer, ...]
     """The lists of layers that `each:` asks for."""
-    objective: Objective
-    """With its direction, always."""
+    objectives: tuple[Objective, ...]
+    """In the order of the file; each with its direction, always."""
+    constraints: tuple[Constraint, ...]
     search: Search
     confirm: Confirm | None
     base_dir: Path
@@ -51,6 +55,15 @@ class Spec:
     """The space file as messages name it."""
     document: dict[str, Any]
     """The file's data after all edits; plain, and enough to build an equal Spec. The order of `space` matters."""
+
+    @property
+    def goals(self) -> Goals:
+        return Goals(objectives=self.objectives, constraints=self.constraints)
+
+    @property
+    def objective(self) -> Objective:
+        """The one objective; of several the one that tells a trial's best epoch."""
+        return self.goals.lead
 
     @property
     def maximize(self) -> bool:
@@ -65,7 +78,7 @@ class Spec:
         values = decode(self.space, self.per_layer, params)
         sections: dict[str, Section] = {}
         places: list[Place] = []
-        for name in TRIAL_SECTIONS:
+        for name in (name for name in TRIAL_SECTIONS if getattr(self.base, name) is not None):
             found = _bound(name, self.document.get(name) or {}, values)
             if isinstance(found, Section):
                 sections[name] = found
@@ -74,6 +87,16 @@ class Spec:
         if places:
             raise ConfigError.of(places)
         return _trial_config(self.seed, self.objective, sections)
+
+    def on_fold(self, config: TrialConfig, turn: int) -> TrialConfig:
+        """The config with the fold that validates it, where there are folds: they take turns."""
+        if "data" not in config.model_fields_set:  # own training code has left it out
+            return config
+        split = config.data.split
+        if split.folds is None:
+            return config
+        data = config.data.model_copy(update={"split": split.model_copy(update={"fold": turn % split.folds})})
+        return config.model_copy(update={"data": data})
 
     def max_epochs(self) -> int:
         """The most epochs that a trial of this space can be asked to train."""
@@ -87,6 +110,13 @@ class Spec:
     def epochs_of(self, params: Params) -> int:
         """The epochs that the trial with these params is asked to train."""
         return int(params.get("train.epochs", self.base.train.epochs) or 1)
+
+    def confirm_epochs(self, n_trials: int | None = None) -> int:
+        """The most epochs that confirming takes, after a search of so many trials; early stopping makes them fewer."""
+        if self.confirm is None:
+            return 0
+        top = self.confirm.top if n_trials is None else min(self.confirm.top, n_trials)
+        return top * self.confirm.seeds * self.max_epochs()
 
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `from_json` builds an equal Spec."""
@@ -104,7 +134,7 @@ class Spec:
 
         The study's name, `search`, `confirm` and `train.device` change no trial.
         """
-        return differences.between(self.document, self.base, other.document, other.base)
+        return differences.between(self.document, self.base, self.goals, other.document, other.base, other.goals)
 
 
 def load(path: Path, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> Spec:
@@ -125,22 +155,29 @@ def load(path: Path, sets: Sequence[str] = (), overrides: Mapping[str, Any] | No
 def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], problems: Problems) -> Spec:
     check_root(root, problems)
     study, seed = read_study(root, file, problems), read_seed(root, problems)
-    sections = {name: read_section(name, root.items.get(name), root, problems) for name in TRIAL_SECTIONS}
-    objective = read_objective(root, sections["data"], problems)
-    search, confirm = read_search(root, problems), read_confirm(root, problems)
+    needed = [name for name in TRIAL_SECTIONS if name not in own.sections_left_out(root)]
+    sections = {name: read_section(name, root.items.get(name), root, problems) for name in needed}
+    objectives = read_objectives(root, sections.get("data"), problems)
+    search = read_search(root, problems)
+    own.check(root, needed, problems)
     compiled = _compile(root, sections, released, problems)
+    confirm = read_confirm(root, compiled.space, problems, n_objectives=len(objectives or ()) or 1)
     if search is not None:
         check_grid(root, search, compiled.space, problems)
+        check_search(root, objectives or (), search, problems)
+    constraints = read_constraints(root, sections, compiled, problems)
     problems.raise_if_any()
-    assert objective is not None
+    assert objectives is not None
     assert search is not None
+    lead = Goals(objectives=objectives).lead
     return Spec(
         study=study,
         seed=seed,
-        base=_trial_config(seed, objective, {name: section for name, section in sections.items() if section}),
+        base=_trial_config(seed, lead, {name: section for name, section in sections.items() if section}),
         space=compiled.space,
         per_layer=compiled.per_layer,
-        objective=objective,
+        objectives=objectives,
+        constraints=constraints,
         search=search,
         confirm=confirm,
         base_dir=base_dir,

@@ -4,7 +4,8 @@ Source: Li et al. 2020 (A System for Massively Parallel Hyperparameter Tuning, a
 `promote`, its stopping variant (appendix A.1) for `stop`. Deviations: the rungs of a trial end with its own last epoch;
 trials are compared by the best value so far; one that diverged counts as the worst at every rung that it reached, and
 at the next, so that it takes no promotion from others; one that stopped early by itself counts at the rungs that it did
-not need to reach; the lowest rungs are passed where their order says nothing about the later one (`first_rung`).
+not need to reach; the lowest rungs are passed where their order misleads (`first_rung`). With several objectives the
+trials at a rung are in the order of `tuner.control.pareto`, non-dominated ones first.
 
 All of it is a function of the curves that were reported and of how trials ended, in whatever order, so that a search
 that is resumed decides as one that was never interrupted.
@@ -19,15 +20,22 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tuner.config import schema
+from tuner.control import pareto
 from tuner.control.controller import DIVERGED, TrialState
 from tuner.control.first_rung import FirstRung
 
 Mode = Literal["promote", "stop"]
+Vector = tuple[float, ...]
 
 
 def value_at_rung(curve: Mapping[int, float], epoch: int) -> float:
     """What a trial counts with at a rung, lower is better: its best value so far."""
     return min((value for at, value in curve.items() if at <= epoch), default=math.inf)
+
+
+def vector_at_rung(vectors: Mapping[int, Vector], epoch: int) -> Vector:
+    """What a trial counts with at a rung when there are several objectives: the best so far of each."""
+    return tuple(map(min, zip(*(vector for at, vector in vectors.items() if at <= epoch), strict=True)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +52,8 @@ class _Trial:
     last_epoch: int
     curve: dict[int, float] = field(default_factory=dict)
     """Lower is better."""
+    vectors: dict[int, Vector] = field(default_factory=dict)
+    """Several objectives by epoch, lower is better; empty for one."""
     epoch: int = 0
     n_reached: int = 0
     """Rungs, from the lowest."""
@@ -56,27 +66,50 @@ class _Level:
 
     values: dict[int, float] = field(default_factory=dict)
     order: list[tuple[float, int]] = field(default_factory=list)
+    vectors: dict[int, Vector] = field(default_factory=dict)
+    """Of several objectives, of those that did not diverge."""
+    _ranked: list[tuple[float, int]] | None = None
 
-    def put(self, trial: int, value: float) -> None:
+    def put(self, trial: int, value: float, vector: Vector = ()) -> None:
         self.drop(trial)
         self.values[trial] = value
         insort(self.order, (value, trial))
+        if vector:
+            self.vectors[trial] = vector
+
+    @property
+    def ranked(self) -> list[tuple[float, int]]:
+        """Value and trial, the best first: by value, or by several objectives."""
+        if not self.vectors:
+            return self.order
+        if self._ranked is None:
+            trials = [trial for trial in sorted(self.values) if trial in self.vectors]
+            best_first = [trials[index] for index in pareto.order([self.vectors[trial] for trial in trials]).tolist()]
+            others = [trial for _, trial in self.order if trial not in self.vectors]
+            self._ranked = [(self.values[trial], trial) for trial in [*best_first, *others]]
+        return self._ranked
 
     def drop(self, trial: int) -> None:
+        self._ranked = None
+        self.vectors.pop(trial, None)
         value = self.values.pop(trial, None)
         if value is not None:
             del self.order[bisect_left(self.order, (value, trial))]
 
     def top(self, eta: int) -> list[tuple[float, int]]:
         """The best 1/eta, without those that diverged."""
-        return [(value, trial) for value, trial in self.order[: len(self.order) // eta] if value < math.inf]
+        return [(value, trial) for value, trial in self.ranked[: len(self.order) // eta] if value < math.inf]
 
 
 class Asha:
     """The schedule of a study whose trials train at most `max_epochs`."""
 
-    def __init__(self, *, min_epochs: int, eta: int, mode: Mode, max_epochs: int, maximize: bool) -> None:
+    def __init__(
+        self, *, min_epochs: int, eta: int, mode: Mode, max_epochs: int, maximize: bool, signs: Vector = ()
+    ) -> None:
+        """`signs` of several objectives: 1 for one that is minimised, -1 for one that is maximised."""
         self.eta = eta
+        self._signs = signs
         self.mode = mode
         self.rungs = rungs_below(max_epochs, min_epochs=min_epochs, eta=eta)
         """Epochs of the rungs of the longest trials; shorter trials have those below their own last epoch."""
@@ -84,8 +117,8 @@ class Asha:
         self._trials: dict[int, _Trial] = {}
         self._levels = [_Level() for _ in range(self.n_levels)]
         # What is stopped at a higher rung than these has had most of a training already.
-        n_candidates = sum(epoch * eta <= max_epochs for epoch in self.rungs)
-        self._first = FirstRung(rungs=self.rungs, n_candidates=max(1, n_candidates))
+        n_low = sum(epoch * eta <= max_epochs for epoch in self.rungs)
+        self._first = FirstRung(rungs=self.rungs, n_highest=max(0, n_low - 1))
 
     @property
     def n_levels(self) -> int:
@@ -98,12 +131,17 @@ class Asha:
         """A trial that trains `last_epoch` epochs when it is not cut short."""
         self._trials[trial] = _Trial(last_epoch=last_epoch)
 
-    def report(self, trial: int, epoch: int, value: float) -> list[Reached]:
-        """Take in a finite value; returns the levels that are reached by it. A known epoch is left as it was."""
+    def report(self, trial: int, epoch: int, value: float, values: Vector = ()) -> list[Reached]:
+        """Take in a finite value; returns the levels that are reached by it. A known epoch is left as it was.
+
+        `values` are several objectives, if there are; then `value` is that of the leading one.
+        """
         found = self._trials[trial]
         if epoch in found.curve:
             return []
         found.curve[epoch] = self._sign * value
+        if values:
+            found.vectors[epoch] = tuple(sign * item for sign, item in zip(self._signs, values, strict=True))
         found.epoch = max(found.epoch, epoch)
         return self._reach(trial, found, found.epoch)
 
@@ -114,12 +152,16 @@ class Asha:
             rung = self.rungs[level]
             if rung > min(epoch, found.last_epoch):
                 break
-            reached.append(self._put(trial, level, value_at_rung(found.curve, rung)))
+            reached.append(self._put_at(trial, level, found, rung))
             found.n_reached = level + 1
         return reached
 
-    def _put(self, trial: int, level: int, value: float) -> Reached:
-        self._levels[level].put(trial, value)
+    def _put_at(self, trial: int, level: int, found: _Trial, epoch: int) -> Reached:
+        vector = vector_at_rung(found.vectors, epoch)
+        return self._put(trial, level, value_at_rung(found.curve, epoch), vector)
+
+    def _put(self, trial: int, level: int, value: float, vector: Vector = ()) -> Reached:
+        self._levels[level].put(trial, value, vector)
         if level:
             self._first.changed()
         return Reached(level=level, value=self._sign * value)
@@ -147,14 +189,22 @@ class Asha:
         if state is not TrialState.COMPLETE:
             return []
         found = self._trials[trial]
-        last = self._put(trial, len(self.rungs), value_at_rung(found.curve, found.last_epoch))
+        last = self._put_at(trial, len(self.rungs), found, found.last_epoch)
         return [*self._reach(trial, found, found.last_epoch), last]
 
-    def recall(self, trial: int, last_epoch: int, curve: Mapping[int, float], state: TrialState, reason: str) -> None:
+    def recall(
+        self,
+        trial: int,
+        last_epoch: int,
+        curve: Mapping[int, float],
+        state: TrialState,
+        reason: str,
+        vectors: Mapping[int, Vector] | None = None,
+    ) -> None:
         """Take a stored trial in, open or over."""
         self.add(trial, last_epoch)
         for epoch in sorted(curve):
-            self.report(trial, epoch, curve[epoch])
+            self.report(trial, epoch, curve[epoch], (vectors or {}).get(epoch, ()))
         if reason == DIVERGED:
             self.diverge(trial)
         self.finish(trial, state)
@@ -179,7 +229,7 @@ class Asha:
     def best_paused(self, paused: Container[int]) -> int | None:
         """The best paused trial of the highest rung that has one, promotable or not."""
         for level in reversed(self._levels):
-            best = next((trial for _, trial in level.order if trial in paused), None)
+            best = next((trial for _, trial in level.ranked if trial in paused), None)
             if best is not None:
                 return best
         return None
@@ -226,12 +276,17 @@ class Asha:
         ]
 
 
-def build_schedule(pruner: schema.Pruner, *, max_epochs: int, maximize: bool) -> Asha | None:
+def build_schedule(pruner: schema.Pruner, *, max_epochs: int, maximize: bool, signs: Vector = ()) -> Asha | None:
     """The schedule of a pruner that pauses trials or has rungs of our own; None for the others."""
     if not isinstance(pruner, schema.AshaPruner):
         return None
     return Asha(
-        min_epochs=pruner.min_epochs, eta=pruner.eta, mode=pruner.mode, max_epochs=max_epochs, maximize=maximize
+        min_epochs=pruner.min_epochs,
+        eta=pruner.eta,
+        mode=pruner.mode,
+        max_epochs=max_epochs,
+        maximize=maximize,
+        signs=signs,
     )
 
 

@@ -18,7 +18,7 @@ from itertools import islice
 import numpy as np
 
 from tuner.control.axes import Floats
-from tuner.control.controller import DIVERGED, TrialState
+from tuner.control.controller import DIVERGED, NONE, Excesses, TrialState, Values, is_feasible
 from tuner.control.gaussian import Kernel, OneThread
 from tuner.control.grid import combinations
 from tuner.control.levels import Levels
@@ -68,16 +68,19 @@ class AutoSampler:
         seed: int,
         maximize: bool,
         level_epochs: tuple[int, ...],
+        signs: tuple[float, ...] = (),
         first: Params | None = None,
     ) -> None:
+        """`signs` are those of several objectives: 1 for one that is minimised, -1 for one that is maximised."""
         self._tree = Tree(space)
         self._seed = seed
         self._sign = -1.0 if maximize else 1.0
         self._first = first
-        self._levels = Levels(level_epochs)
+        self._signs = signs or (self._sign,)
+        self._levels = Levels(level_epochs, len(self._signs))
         self._one_thread = OneThread()
         self._surrogate = Surrogate(Kernel(self._tree.groups()))
-        self._parzen = ParzenSampler(space, seed=seed, maximize=maximize)
+        self._parzen = ParzenSampler(space, seed=seed, maximize=maximize, signs=signs)
         believed = {row: item.belief for row, item in enumerate(space.parameters) if item.belief is not None}
         self._beliefs = Beliefs(self._tree, believed) if believed else None
         self._codes: Floats = np.full((len(self._tree.axes), 64), math.nan)
@@ -100,36 +103,49 @@ class AutoSampler:
         self._seen.add(frozenset(params.items()))
         self._parzen.add(trial, params)
 
-    def report(self, trial: int, epoch: int, value: float) -> None:
-        """Take in the objective after an epoch."""
+    def report(self, trial: int, epoch: int, value: float, values: Values = ()) -> None:
+        """Take in the objective after an epoch, or several of them."""
         self._has_reported.add(trial)
-        self._levels.report(trial, epoch, self._sign * value)
-        self._parzen.report(trial, epoch, value)
+        signed = (sign * one for sign, one in zip(self._signs, values or (value,), strict=True))
+        self._levels.report(trial, epoch, *signed)
+        self._parzen.report(trial, epoch, value, values)
 
     def diverge(self, trial: int) -> None:
         """Take in that the next epoch had no finite value, which is the worst there is."""
         self._has_reported.add(trial)
         self._levels.fail(trial)
 
-    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
+    def finish(
+        self,
+        trial: int,
+        state: TrialState,
+        value: float | None,
+        values: Values = (),
+        constraints: Excesses = NONE,
+    ) -> None:
         """Take in how a trial ended; one that failed says nothing about its params."""
         if state is TrialState.COMPLETE:
             self._levels.complete(trial)
         elif state is TrialState.PRUNED and trial not in self._has_reported:
             self._levels.fail(trial)  # infeasible, out of memory
-        self._parzen.finish(trial, state, value)
+        if not is_feasible(constraints) and state is not TrialState.FAILED:
+            self._levels.refuse(trial)
+        self._parzen.finish(trial, state, value, values, constraints)
 
     def recall(
-        self, trial: int, params: Params, curve: Mapping[int, float], state: TrialState | None, reason: str
+        self,
+        trial: int,
+        params: Params,
+        curve: Mapping[int, float],
+        reason: str,
+        vectors: Mapping[int, Values] | None = None,
     ) -> None:
-        """Take a stored trial in; `state` is None for one that is not over."""
+        """Take a stored trial in, as one that is running; `finish` tells of one that is not."""
         self.add(trial, params)
         for epoch in sorted(curve):
-            self.report(trial, epoch, curve[epoch])
+            self.report(trial, epoch, curve[epoch], (vectors or {}).get(epoch, ()))
         if reason == DIVERGED:
             self.diverge(trial)
-        if state is not None:
-            self.finish(trial, state, max(curve.values(), default=None, key=lambda value: -self._sign * value))
 
     # ------------------------------------------------------------------------------------------------------- suggesting
 

@@ -7,9 +7,10 @@ stored records, and tested without training anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from tuner.space.parameters import Params
@@ -45,6 +46,17 @@ class Job:
     last_epoch: int
 
 
+Values = tuple[float, ...]
+"""Several objectives, in the order of the file; empty where there is one."""
+Excesses = Mapping[str, float]
+"""By how much a trial misses each constraint, as far as that is known; 0 or less holds."""
+NONE: Excesses = MappingProxyType({})
+
+
+def is_feasible(constraints: Excesses) -> bool:
+    return all(excess <= 0.0 for excess in constraints.values())
+
+
 class Advisor(Protocol):
     """Suggests params and judges curves: a function of a seed and of what it was told, nothing else."""
 
@@ -62,8 +74,11 @@ class Advisor(Protocol):
         ones, and goes on with its next combination.
         """
 
-    def report(self, trial: int, epoch: int, value: float) -> None:
-        """Take in the objective after an epoch; an epoch that is already known is left as it was."""
+    def report(self, trial: int, epoch: int, value: float, values: Values = ()) -> None:
+        """Take in the objective after an epoch; an epoch that is already known is left as it was.
+
+        `values` are all objectives where there are several; `value` is then that of the leading one.
+        """
 
     def diverge(self, trial: int) -> None:
         """Take in that the epoch after the last reported one had no finite value."""
@@ -71,8 +86,10 @@ class Advisor(Protocol):
     def should_stop(self, trial: int) -> bool:
         """Whether the trial is not worth going on with, after its last reported epoch."""
 
-    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
-        """Close an open trial; `value` only for COMPLETE."""
+    def finish(
+        self, trial: int, state: TrialState, value: float | None, values: Values = (), constraints: Excesses = NONE
+    ) -> None:
+        """Close an open trial; `value` and `values` only for COMPLETE."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -198,7 +215,7 @@ class Controller:
         """The trial has paused at its goal: it may be promoted from now on."""
         self._paused.add(trial)
 
-    def report(self, trial: int, epoch: int, value: float) -> Decision:
+    def report(self, trial: int, epoch: int, value: float, values: Values = ()) -> Decision:
         """Decide after an epoch. nan and inf stop the trial.
 
         An epoch that is trained again, since its checkpoint was lost, has the same value on a CPU and changes nothing.
@@ -210,7 +227,7 @@ class Controller:
             self.advisor.diverge(trial)
         elif epoch > curve.epoch:
             self._add(curve, epoch, value)
-            self.advisor.report(trial, epoch, value)
+            self.advisor.report(trial, epoch, value, values)
         elif curve.values.get(epoch, value) != value:
             self._correct(curve, epoch, value)
         return self.judge(trial)
@@ -255,10 +272,10 @@ class Controller:
         best = self._open[trial].best
         return best.epoch, best.value
 
-    def finish(self, trial: int, state: TrialState) -> float | None:
+    def finish(self, trial: int, state: TrialState, values: Values = (), constraints: Excesses = NONE) -> float | None:
         """Close a trial; returns its value: that of the best epoch for COMPLETE, else None."""
         curve = self._open.pop(trial)
         self._paused.discard(trial)
         value = curve.best.value if state is TrialState.COMPLETE else None
-        self.advisor.finish(trial, state, value)
+        self.advisor.finish(trial, state, value, values if value is not None else (), constraints)
         return value

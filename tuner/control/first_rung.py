@@ -2,15 +2,19 @@
 
 Source: PASHA (Bohdal et al. 2023, arXiv 2207.06940), which asks whether the order of the trials at a rung is that at
 the next one, with soft ranks: trials closer than the noise are equal, and the noise is read from curves that cross and
-cross back. Deviations: PASHA raises the last rung, here it is the first that moves, away from epochs whose order says
-nothing about the later one; the later order is that of the highest rung with enough trials; and the order disagrees
-when it clearly does, by Kendall's tau and its standard error, since trials that came far are few and much alike.
+cross back. Deviations: PASHA raises the last rung, here it is the first that moves; and it moves only where the order
+clearly misleads (Kendall's tau below zero by two standard errors). One that says nothing costs little, since trials are
+then promoted at random, and the few that came far are alike, so that they tell less of the order than all would.
+
+On tables of learning curves (5 tasks, 4 seeds, random search, mean regret after 50 full trainings): .129 with the first
+rung at epoch 1 for good, and .129 as here; with the order of the first two epochs reversed 1.183 and .225, and .209
+with the first rung at epoch 3 for good.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,10 +22,10 @@ from numpy.typing import NDArray
 
 MIN_TRIALS = 9
 """Trials that a rung needs before its order counts."""
-MAX_TRIALS = 100
+MAX_TRIALS = 64
 """The newest ones that are compared: a bound for the time that it takes."""
-LEAST_AGREEMENT = 0.3
-"""Soft tau between a rung and the later one, below which (by one standard error) nothing is decided at that rung."""
+CLEARLY = 2.0
+"""Standard errors by which tau has to be below zero."""
 NOISE_QUANTILE = 0.9
 
 Curves = Mapping[int, Mapping[int, float]]
@@ -30,18 +34,19 @@ Curves = Mapping[int, Mapping[int, float]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
-    """How well the order at one rung agrees with that at a later one."""
+    """How well the order at a level agrees with that at the next one."""
 
     level: int
-    later: int
     n_trials: int
     tau: float
     """1 for the same order, -1 for the reverse, of the pairs that differ by more than the noise."""
     noise: float
 
     @property
-    def is_enough(self) -> bool:
-        return self.tau + _standard_error(self.n_trials) >= LEAST_AGREEMENT
+    def misleads(self) -> bool:
+        """By the standard error of tau where there is no agreement."""
+        n = self.n_trials
+        return self.tau < -CLEARLY * math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1)))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,8 +55,8 @@ class FirstRung:
 
     rungs: Sequence[int]
     """Their epochs."""
-    n_candidates: int
-    """Rungs, from the lowest, that may be the first."""
+    n_highest: int
+    """The highest level that may be the first."""
     _level: int = 0
     _seen: tuple[Agreement, ...] = ()
     _is_stale: bool = field(default=True)
@@ -64,39 +69,46 @@ class FirstRung:
         """The first level, given the value of every trial at each of the levels it reached."""
         if self._is_stale:
             self._seen = tuple(self._compare(values, curves))
-            agreeing = (seen.level for seen in self._seen if seen.is_enough)
-            self._level = next(agreeing, max((seen.level for seen in self._seen), default=0))
+            self._level = sum(seen.misleads for seen in self._seen)
             self._is_stale = False
         return self._level
 
-    def _compare(self, values: Sequence[Mapping[int, float]], curves: Curves) -> list[Agreement]:
-        """Every candidate with the highest level that has enough trials."""
-        finite = [{trial: value for trial, value in level.items() if math.isfinite(value)} for level in values]
-        later = max((level for level, found in enumerate(finite) if len(found) >= MIN_TRIALS), default=0)
-        return [_agreement(level, later, finite, curves) for level in range(min(later, self.n_candidates))]
+    def _compare(self, values: Sequence[Mapping[int, float]], curves: Curves) -> Iterator[Agreement]:
+        """Level after level, up to the first whose order does not mislead, or which is not known."""
+        for level in range(min(self.n_highest, len(values) - 1)):
+            seen = _agreement(level, values[level], values[level + 1], curves)
+            if seen is None:
+                return
+            yield seen
+            if not seen.misleads:
+                return
 
     def explain(self) -> list[str]:
         """Why the first rung is where it is, as of the last question for it."""
-        why = [self._explain(seen) for seen in self._seen[: self._level + 1]]
+        why = [self._explain(seen) for seen in self._seen]
         return [
             f"first rung: epoch {self.rungs[self._level]}" + ("" if why else ", until more trials came further"),
             *why,
         ]
 
     def _explain(self, seen: Agreement) -> str:
-        later = f"epoch {self.rungs[seen.later]}" if seen.later < len(self.rungs) else "the end"
-        verdict = "agrees with" if seen.is_enough else "does not agree with"
+        later = f"epoch {self.rungs[seen.level + 1]}" if seen.level + 1 < len(self.rungs) else "the end"
+        does = "misleads about" if seen.misleads else "does not mislead about"
         return (
-            f"  the order at epoch {self.rungs[seen.level]} {verdict} that at {later}"
+            f"  the order at epoch {self.rungs[seen.level]} {does} that at {later}"
             f" (tau {seen.tau:.2f} over {seen.n_trials} trials, differences below {seen.noise:.3g} are noise)"
         )
 
 
-def _agreement(level: int, later: int, values: Sequence[Mapping[int, float]], curves: Curves) -> Agreement:
-    common = sorted(values[level].keys() & values[later].keys())[-MAX_TRIALS:]
-    before, after = (np.array([values[at][trial] for trial in common]) for at in (level, later))
-    noise = noise_of([curves[trial] for trial in common], after)
-    return Agreement(level=level, later=later, n_trials=len(common), tau=soft_tau(before, after, noise), noise=noise)
+def _agreement(level: int, before: Mapping[int, float], after: Mapping[int, float], curves: Curves) -> Agreement | None:
+    """None while there are too few trials that have both values."""
+    both = [trial for trial in sorted(before.keys() & after.keys()) if max(before[trial], after[trial]) < math.inf]
+    if len(both) < MIN_TRIALS:
+        return None
+    newest = both[-MAX_TRIALS:]
+    first, second = (np.array([values[trial] for trial in newest]) for values in (before, after))
+    noise = noise_of([curves[trial] for trial in newest], second)
+    return Agreement(level=level, n_trials=len(newest), tau=soft_tau(first, second, noise), noise=noise)
 
 
 def soft_tau(before: NDArray[np.float64], after: NDArray[np.float64], noise: float) -> float:
@@ -120,8 +132,3 @@ def noise_of(curves: Sequence[Mapping[int, float]], after: NDArray[np.float64]) 
     n_crossings = (order[:, 1:] * order[:, :-1] < 0).sum(axis=1)
     distances = np.abs(after[first] - after[second])[n_crossings > 1]
     return float(np.quantile(distances, NOISE_QUANTILE)) if len(distances) else 0.0
-
-
-def _standard_error(n: int) -> float:
-    """Of Kendall's tau, when there is no agreement."""
-    return math.sqrt(2 * (2 * n + 5) / (9 * n * (n - 1))) if n > 1 else math.inf

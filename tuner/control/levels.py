@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.config import schema
+from tuner.control import pareto
 
 Floats = NDArray[np.float64]
 Indices = NDArray[np.intp]
+Vector = tuple[float, ...]
 
 
 def level_epochs(*, max_epochs: int, min_epochs: int, eta: int) -> tuple[int, ...]:
@@ -38,14 +40,29 @@ def levels_of(pruner: schema.Pruner, *, max_epochs: int) -> tuple[int, ...]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
-    """The trials that came so far, by number, and their values there; lower is better, inf for one that diverged."""
+    """The trials that came so far, by number."""
 
     trials: Indices
+    vectors: Floats
+    """What each has there [trials, objectives]: lower is better, inf for one that diverged."""
     values: Floats
+    """What they are ordered by: the objective, or the place in the order of several (tuner.control.pareto)."""
 
     def best(self, n: int) -> Indices:
         """The best few trials, best first."""
         return self.trials[np.argsort(self.values, kind="stable")[:n]]
+
+    def first(self, n: int) -> Level:
+        """The trials of the lowest numbers, as if there were no others."""
+        return level_of(self.trials[:n], self.vectors[:n])
+
+
+def level_of(trials: Indices, vectors: Floats) -> Level:
+    """A level of these trials."""
+    values = vectors[:, 0] if vectors.shape[1] == 1 else pareto.places(vectors).astype(np.float64)
+    if vectors.shape[1] > 1:
+        values = np.where(np.isfinite(vectors).all(axis=1), values, math.inf)
+    return Level(trials=trials, vectors=vectors, values=values)
 
 
 @dataclass(slots=True)
@@ -53,19 +70,24 @@ class Levels:
     """The levels of a search."""
 
     epochs: tuple[int, ...]
-    _at: list[dict[int, float]] = field(init=False)
-    _best: dict[int, tuple[int, float]] = field(default_factory=dict)
-    """Last epoch and best value of each trial."""
+    n_objectives: int = 1
+    _at: list[dict[int, Vector]] = field(init=False)
+    _best: dict[int, tuple[int, Vector]] = field(default_factory=dict)
+    """Last epoch and best values of each trial."""
     _observed: dict[int, Level] = field(default_factory=dict)
     """Levels that have not changed since they were looked at."""
 
     def __post_init__(self) -> None:
         self._at = [{} for _ in range(len(self.epochs) + 1)]
 
-    def report(self, trial: int, epoch: int, value: float) -> None:
-        """Take in the value after an epoch; epochs of a trial come in their order."""
-        last, best = self._best.get(trial, (0, math.inf))
-        best = min(best, value)
+    @property
+    def _worst(self) -> Vector:
+        return (math.inf,) * self.n_objectives
+
+    def report(self, trial: int, epoch: int, *vector: float) -> None:
+        """Take in the objectives after an epoch; epochs of a trial come in their order."""
+        last, best = self._best.get(trial, (0, self._worst))
+        best = tuple(map(min, best, vector))
         for level in range(self._first_after(last), self._first_after(epoch)):
             self._put(level, trial, best)
         self._best[trial] = (max(last, epoch), best)
@@ -83,25 +105,28 @@ class Levels:
 
     def fail(self, trial: int) -> None:
         """It diverged, or could not be trained: the worst at the level that it was on its way to."""
-        last, _ = self._best.get(trial, (0, math.inf))
-        self._put(self._first_after(last), trial, math.inf)
+        last, _ = self._best.get(trial, (0, ()))
+        self._put(self._first_after(last), trial, self._worst)
 
-    def _put(self, level: int, trial: int, value: float) -> None:
-        self._at[level][trial] = value
+    def refuse(self, trial: int) -> None:
+        """It breaks a constraint: the worst at every level that it reached, and at the first."""
+        for level, at in enumerate(self._at):
+            if level == 0 or trial in at:
+                self._put(level, trial, self._worst)
+
+    def _put(self, level: int, trial: int, vector: Vector) -> None:
+        self._at[level][trial] = vector
         self._observed.pop(level, None)
 
     def observed(self) -> list[Level]:
         """Every level."""
         for level, at in enumerate(self._at):
             if level not in self._observed:
-                self._observed[level] = _level(at)
+                trials = sorted(at)
+                vectors = np.array([at[trial] for trial in trials]).reshape(len(trials), self.n_objectives)
+                self._observed[level] = level_of(np.array(trials, dtype=np.intp), vectors)
         return [self._observed[level] for level in range(len(self._at))]
 
     def counts(self) -> list[int]:
         """How many trials each level has."""
         return [len(at) for at in self._at]
-
-
-def _level(at: dict[int, float]) -> Level:
-    trials = sorted(at)
-    return Level(trials=np.array(trials, dtype=np.intp), values=np.array([at[trial] for trial in trials]))

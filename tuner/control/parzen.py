@@ -11,13 +11,15 @@ several open trials keep apart; bandwidths follow the number of trials and not t
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tuner.control import pareto
 from tuner.control.axes import Axis, CellAxis, Cells, Floats, Line, axis_of
-from tuner.control.controller import TrialState
+from tuner.control.controller import NONE, Excesses, TrialState, is_feasible
 from tuner.seeding import derive
 from tuner.space.parameters import Condition, Params, Scalar, Space
 
@@ -56,8 +58,9 @@ _STATES = {
 class Observations:
     """What was asked and told, by trial number: equal after a resume, in whatever order trials ended."""
 
-    def __init__(self, axes: dict[str, Axis]) -> None:
+    def __init__(self, axes: dict[str, Axis], n_objectives: int = 1) -> None:
         self._axes = axes
+        self.vectors = np.full((64, n_objectives), math.nan) if n_objectives > 1 else None
         self.n = 0
         self.codes: Floats = np.full((len(axes), 64), math.nan)
         self.states = np.zeros(64, dtype=np.int8)
@@ -78,6 +81,8 @@ class Observations:
         self.codes = np.concatenate([self.codes, np.full((len(self._axes), size), math.nan)], axis=1)
         self.states = np.concatenate([self.states, np.zeros(size, dtype=np.int8)])
         self.values = np.concatenate([self.values, np.full(size, math.nan)])
+        if self.vectors is not None:
+            self.vectors = np.concatenate([self.vectors, np.full((size, self.vectors.shape[1]), math.nan)])
         self.epochs = np.concatenate([self.epochs, np.zeros(size, dtype=np.int64)])
 
     def reach(self, trial: int, epoch: int, value: float) -> None:
@@ -90,6 +95,28 @@ class Observations:
         if value is not None and state is _State.COMPLETE:
             self.values[trial] = value
 
+    def take(self, trial: int, values: Sequence[float]) -> None:
+        """Several objectives (lower is better) after the last epoch so far, or of the trial when it is complete."""
+        if self.vectors is not None and values:
+            self.vectors[trial] = values
+
+    def refuse(self, trial: int) -> None:
+        """The trial breaks a constraint: it counts as one that was stopped before its first epoch."""
+        self.states[trial], self.epochs[trial], self.values[trial] = _State.PRUNED, 0, math.nan
+        if self.vectors is not None:
+            self.vectors[trial] = math.nan
+
+    def _merits(self, finished: Indices, epochs: NDArray[np.int64]) -> Floats:
+        """What trials of equal state and epochs are ordered by: their value, or their place in a Pareto order."""
+        if self.vectors is None:
+            return self.values[finished]
+        merits = np.full(len(finished), math.nan)
+        groups = np.stack([self.states[finished].astype(np.int64), epochs], axis=1)
+        for group in np.unique(groups, axis=0):
+            of_group = (groups == group).all(axis=1)
+            merits[of_group] = pareto.places(self.vectors[finished[of_group]])
+        return merits
+
     def split(self) -> tuple[Indices, Indices, int]:
         """The better trials, the others (running ones too), each by number, and how many are finished.
 
@@ -99,7 +126,7 @@ class Observations:
         states = self.states[: self.n]
         finished = np.flatnonzero(states >= _State.PRUNED)
         epochs = np.where(states[finished] == _State.COMPLETE, 0, self.epochs[finished])
-        keys = (self.values[finished], -epochs, -states[finished])
+        keys = (self._merits(finished, epochs), -epochs, -states[finished])
         n_better = min(math.ceil(BETTER_SHARE * len(finished)), MAX_BETTER)
         better = finished[np.lexsort(keys)[:n_better]]
         is_other = states > _State.ABSENT
@@ -145,13 +172,15 @@ class Mixture:
 class ParzenSampler:
     """Suggests params: a function of the seed, the trial's number and what was told."""
 
-    def __init__(self, space: Space, *, seed: int, maximize: bool) -> None:
+    def __init__(self, space: Space, *, seed: int, maximize: bool, signs: tuple[float, ...] = ()) -> None:
+        """`signs` are those of several objectives: 1 for one that is minimised, -1 for one that is maximised."""
         self._names = [parameter.name for parameter in space.parameters]
         self._axes = {parameter.name: axis_of(parameter.domain) for parameter in space.parameters}
         self._conditions = [parameter.conditions for parameter in space.parameters]
         self._seed = seed
         self._sign = -1.0 if maximize else 1.0
-        self._seen = Observations(self._axes)
+        self._signs = signs
+        self._seen = Observations(self._axes, max(1, len(signs)))
 
     # ---------------------------------------------------------------------------------------------------- what was told
 
@@ -159,12 +188,26 @@ class ParzenSampler:
         """Take in a trial that was asked for; it is running until it is told otherwise."""
         self._seen.add(trial, params)
 
-    def report(self, trial: int, epoch: int, value: float) -> None:
+    def report(self, trial: int, epoch: int, value: float, values: tuple[float, ...] = ()) -> None:
         self._seen.reach(trial, epoch, self._sign * value)
+        self._seen.take(trial, self._signed(values))
 
-    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
+    def finish(
+        self,
+        trial: int,
+        state: TrialState,
+        value: float | None,
+        values: tuple[float, ...] = (),
+        constraints: Excesses = NONE,
+    ) -> None:
         """Take in how a trial ended; one that failed says nothing about its params."""
         self._seen.end(trial, _STATES[state], None if value is None else self._sign * value)
+        self._seen.take(trial, self._signed(values))
+        if not is_feasible(constraints) and state is not TrialState.FAILED:
+            self._seen.refuse(trial)
+
+    def _signed(self, values: tuple[float, ...]) -> tuple[float, ...]:
+        return tuple(sign * value for sign, value in zip(self._signs, values, strict=False))
 
     # ------------------------------------------------------------------------------------------------------- suggesting
 

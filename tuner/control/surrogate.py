@@ -131,11 +131,11 @@ class Surrogate:
         self, place: int, below: bytes, stack: Stack, level: Level, features: Floats
     ) -> tuple[bytes, Floats, Stack]:
         size = fitted_size(len(level.trials))
-        trials, values = level.trials[:size], level.values[:size]
-        key = b"".join([below, trials.tobytes(), values.tobytes()])
+        fitted = level.first(size)
+        key = b"".join([below, fitted.trials.tobytes(), fitted.vectors.tobytes()])
         known = self._fitted.get(place)
         if known is None or known[0] != key:
-            data = _Data(features=features[trials], targets=scores(values))
+            data = _Data(features=features[fitted.trials], targets=scores(fitted.values))
             mean, base = stack.below(data.features)
             prior = _LATER if place else _FIRST
             theta = fit(self.kernel, data.features, data.targets - FACTOR * mean, base, prior)

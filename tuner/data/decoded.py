@@ -57,6 +57,8 @@ class Decoded:
     rows: Rows
     targets: Array
     given: dict[str, Indices] = field(default_factory=dict)
+    n_sealed: int = 0
+    """Items of a test part of its own that were not read: that waits until the search is over."""
     content: str = ""
     """A hash of the inputs where they are streamed: stored ones are hashed as they are written."""
     row_name: Callable[[int], str] = "row {}".format

@@ -24,6 +24,7 @@ from tuner.data.info import DataInfo
 from tuner.data.parts import ArrayPart, Part, StreamPart
 from tuner.data.preprocess import Preprocess
 from tuner.data.sources import SOURCES
+from tuner.data.sources.python_dataset import read_test
 from tuner.data.splits import PARTS, SplitRows, split_rows
 from tuner.data.targets import check_classes, check_parts
 from tuner.errors import DataError
@@ -63,17 +64,17 @@ def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Pa
     with cache.locked(cache_dir / "lock"):
         folder = cache_dir / _key(data, wanted, seed, base_dir)
         try:
-            return _open(folder, data, base_dir)
+            return _open(folder, data, base_dir, seed)
         except DamagedError as problem:
             if folder.exists():
                 logger.warning("%s; decoding the data again", problem)
         cache.build(folder, lambda scratch: _decode(scratch, data, wanted, seed=seed, base_dir=base_dir))
-        return _open(folder, data, base_dir, is_fresh=True)
+        return _open(folder, data, base_dir, seed, is_fresh=True)
 
 
 def _wanted_task(data: Data, metric: str) -> WantedTask:
     own: WantedTask = data.task if isinstance(data, (CsvData, PythonData)) else "auto"
-    known = METRICS[metric].task
+    known = METRICS[metric].task if metric in METRICS else "any"  # own training code has metrics of its own
     wanted: WantedTask = "auto" if known == "any" else known
     if "auto" not in (own, wanted) and own != wanted:
         raise DataError(f"data.task is {own}, but objective.metric {metric} is for {wanted}; change one of them")
@@ -165,7 +166,7 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
         labels=decoded.labels,
         n_train=len(split.train),
         n_val=len(split.val),
-        n_test=len(split.test),
+        n_test=len(split.test) + decoded.n_sealed,
         fingerprint=fingerprint,
         in_memory=decoded.rows.chunks(split.train[:1], preprocess) is not None,
     )
@@ -174,7 +175,7 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
 # ---------------------------------------------------------------------------------------------------------------- open
 
 
-def _open(folder: Path, data: Data, base_dir: Path, *, is_fresh: bool = False) -> Prepared:
+def _open(folder: Path, data: Data, base_dir: Path, seed: int, *, is_fresh: bool = False) -> Prepared:
     """What a folder holds; DamagedError when it is not there or not whole."""
     content = cache.read_manifest(folder)
     if content["format"] != FORMAT:
@@ -188,6 +189,9 @@ def _open(folder: Path, data: Data, base_dir: Path, *, is_fresh: bool = False) -
         return _open_part(folder, name, records, preprocess, items, is_fresh=is_fresh and name != "test")
 
     def test() -> Part | None:
+        if info.n_test and _file_name("test", "targets") not in records:
+            encoder: Any = preprocess.encoder
+            return read_test(_open_items(data, base_dir, info), encoder, info, seed=seed)
         try:
             return part("test") if info.n_test else None
         except DamagedError as error:
@@ -218,7 +222,7 @@ def _open_part(
 
 def _open_items(data: Data, base_dir: Path, info: DataInfo) -> Items:
     if not isinstance(data, PythonData):
-        raise AssertionError(f"{data.kind} is never streamed")  # noqa: TRY004 - our own bug
+        raise AssertionError(f"{data.kind} has no items")  # noqa: TRY004 - our own bug
     items = Items.open(data, base_dir)
     expected = info.n_train + info.n_val + info.n_test
     if len(items) != expected:

@@ -40,21 +40,53 @@ def split_rows(
     """Cut what is missing of val and test from `pool`; the parts in `given` are taken as they are.
 
     `classes` has the class of each row of `pool`, or is None for a plain split. Fractions are of the rows in the pool.
+    With `sizes.folds` the rows that are not for the test are cut into so many folds, of which one validates.
     Raises DataError when nothing would be left for training.
     """
     n_test = 0 if "test" in given else _count(sizes.test, len(pool))
+    if sizes.folds is not None:
+        return _folds(pool, classes, sizes, sizes.folds, n_test=n_test, given=given, seed=seed)
     n_val = 0 if "val" in given else _count(sizes.val, len(pool))
     if n_val + n_test >= len(pool):
         raise DataError(
             f"data.split: val takes {n_val} and test {n_test} of {len(pool)} rows, which leaves none for training;"
             " lower data.split"
         )
-    order = np.argsort(np.random.PCG64(seed).random_raw(len(pool)), kind="stable")
+    order = _order(len(pool), seed)
     test, rest = _cut(order, classes, n_test)
     val, train = _cut(rest, classes, n_val)
     return SplitRows(
         train=np.sort(pool[train]),
         val=given.get("val", np.sort(pool[val])),
+        test=given.get("test", np.sort(pool[test])),
+    )
+
+
+def _order(n_rows: int, seed: int) -> Indices:
+    return np.argsort(np.random.PCG64(seed).random_raw(n_rows), kind="stable")
+
+
+def _folds(
+    pool: Indices,
+    classes: Indices | None,
+    sizes: Split,
+    n_folds: int,
+    *,
+    n_test: int,
+    given: dict[str, Indices],
+    seed: int,
+) -> SplitRows:
+    """One of the folds validates, the others train; the rows of a class are dealt to the folds in turn."""
+    if "val" in given:
+        raise DataError("data.split.folds: this data has a validation part of its own; leave folds out")
+    if len(pool) - n_test < n_folds:
+        raise DataError(f"data.split.folds: {n_folds} folds of {len(pool) - n_test} rows; take fewer folds")
+    test, rest = _cut(_order(len(pool), seed), classes, n_test)
+    dealt = rest if classes is None else rest[np.argsort(classes[rest], kind="stable")]
+    validates = np.arange(len(dealt)) % n_folds == sizes.fold % n_folds
+    return SplitRows(
+        train=np.sort(pool[dealt[~validates]]),
+        val=np.sort(pool[dealt[validates]]),
         test=given.get("test", np.sort(pool[test])),
     )
 

@@ -89,6 +89,7 @@ class LaneCrew:
         try:
             torch.set_num_threads(job.threads)
             run = self._build(job)
+            run.measure()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the process edge: this trial's affair
             if self.active and is_out_of_memory(error):
                 self._wait_for_room(job, error)
@@ -96,6 +97,10 @@ class LaneCrew:
             return ended_by(job, error)
         if run.is_over:
             return _end(job, over(run))
+        broken = job.goals.broken(job.config, run.costs.metrics()) if job.goals else ""
+        if broken:
+            _log.info("%s", broken)
+            return replace(_end(job, Outcome.INFEASIBLE), message=broken, costs=run.costs.metrics())
         self._regroup([*self.active, run])
         return None
 
@@ -108,7 +113,7 @@ class LaneCrew:
                 raise
         else:
             return run
-        _free()  # what lanes that ended leave behind may be enough
+        free()  # what lanes that ended leave behind may be enough
         run = Run.build(job, self.prepared_of(job))
         resume(run)
         return run
@@ -164,7 +169,7 @@ class LaneCrew:
         why = str(error) if isinstance(error, TapeError) else short(error)
         self.waiting = [*(run.job.trial for run in self.active), *self.waiting]
         self._regroup([])
-        _free()
+        free()
         for trial in self.waiting:
             with self.logging_to(self.jobs[trial]):
                 _log.warning("%d lanes do not work (%s); going on with %d", n_lanes, why, self.capacity)
@@ -184,7 +189,7 @@ class LaneCrew:
         return ends
 
 
-def _free() -> None:
+def free() -> None:
     """Let go of the memory of runs that are over: those that refer to themselves wait for the collector."""
     gc.collect()
     if torch.cuda.is_available():

@@ -79,13 +79,15 @@ class LanesMeasured:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateRequest:
-    """Evaluate the weights of one epoch again: on the validation part, and once on the sealed test part."""
+    """Evaluate the weights of one epoch again: on the validation part, and at most once on the sealed test part."""
 
     prepare: PrepareRequest
     job: TrainJob
     epoch: int
     weights: Path
     """Where the plain state_dict is written."""
+    opens_test: bool = True
+    """False when these weights have their score on the test part already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

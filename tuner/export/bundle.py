@@ -1,6 +1,7 @@
 """The export of a trial: a folder that stands for itself.
 
 model.pt       the plain state_dict; torch.load(..., weights_only=True)
+state.pt       of own training code: what it yielded after the best epoch; model.pt is there when that has a `model`
 bundle.json    config, params, input specification, preprocessing, labels, metrics, fingerprints, versions, and the
                sha256 of every other file
 README.md      model card
@@ -15,7 +16,7 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +40,9 @@ class Bundle:
     metric: str
     value: float
     metrics: Mapping[str, float | None]
-    """`<split>/<metric>` of the exported weights, evaluated again; None where not defined."""
+    """`<split>/<metric>` of the exported weights, evaluated again; None where not defined.
+
+    Of own training code what it yielded after that epoch."""
     params: Mapping[str, Any]
     config: TrialConfig
     data: DataInfo
@@ -50,9 +53,15 @@ class Bundle:
     versions: Mapping[str, str]
     files: Mapping[str, str]
     """SHA-256 of every other file of the export."""
+    objectives: Mapping[str, float] = field(default_factory=dict)
+    """Several objectives by name, as the search had them; empty for one."""
+    confirmed: Mapping[str, Any] | None = None
+    """What fresh seeds say of this trial: mean, std, seeds ...; None when it is not the confirmed winner."""
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        if not self.objectives:
+            del plain["objectives"]
         return {
             "format": FORMAT,
             **plain,
@@ -81,7 +90,8 @@ class Bundle:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problem = str(error).partition("\n")[0]
             raise VerificationError(f"{path}: changed since it was exported ({problem}); export it again") from error
-        for name in {WEIGHTS, *bundle.files}:
+        needed = set() if bundle.config.is_own_training else {WEIGHTS}
+        for name in needed | set(bundle.files):
             if not (folder / name).is_file() or sha256_of(folder / name) != bundle.files.get(name):
                 raise VerificationError(f"{folder / name}: missing or changed since it was exported; export it again")
         return bundle
@@ -89,7 +99,7 @@ class Bundle:
     @classmethod
     def _from_json(cls, plain: dict[str, Any]) -> Bundle:
         config = TrialConfig.model_validate_json(json.dumps(plain["config"]))
-        fields = {name: plain[name] for name in cls.__dataclass_fields__}
+        fields = {name: plain[name] for name in cls.__dataclass_fields__ if name in plain}
         return cls(**{**fields, "config": config, "data": DataInfo.from_json(plain["data"])})
 
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from tuner.export import own_card
 from tuner.export.bundle import Bundle
 
 
 def render(bundle: Bundle) -> str:
     """Markdown: what the model is, how good it is on which data, and how to use it."""
+    if bundle.config.is_own_training:
+        return own_card.render(bundle)
     return "\n".join(
         [
             f"# {bundle.study}, trial {bundle.trial}",
             "",
             _summary(bundle),
+            *_objectives(bundle),
             "",
             "## Metrics",
             "",
@@ -57,11 +61,36 @@ def _summary(bundle: Bundle) -> str:
     )
 
 
+def _objectives(bundle: Bundle) -> list[str]:
+    if not bundle.objectives:
+        return []
+    values = ", ".join(f"{name} {value:.6g}" for name, value in bundle.objectives.items())
+    return [f"It is one of several compromises between objectives: {values}."]
+
+
 def _caution(bundle: Bundle) -> str:
+    if bundle.confirmed is not None:
+        return f"{_expectation(bundle)} {_sealed(bundle)}"
     optimistic = "The validation part chose this model, so its numbers are optimistic"
     if bundle.data.n_test == 0:
         return f"{optimistic}; there is no test part."
     return f"{optimistic}; the test part had no say in the choice."
+
+
+def _expectation(bundle: Bundle) -> str:
+    found = bundle.confirmed or {}
+    spread = "" if found["std"] is None else f" +- {found['std']:.2g}"
+    return (
+        f"This configuration gave {bundle.metric} {found['mean']:.6g}{spread} over {found['seeds']} fresh seeds, after "
+        f"the search had seen {found['search_value']:.6g}: expect the former. These weights are those of the best "
+        "of all of these runs."
+    )
+
+
+def _sealed(bundle: Bundle) -> str:
+    if bundle.data.n_test == 0:
+        return "There is no test part."
+    return "The test part had no say in the choice, and was scored once."
 
 
 def _sizes(bundle: Bundle) -> str:

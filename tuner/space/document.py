@@ -55,6 +55,8 @@ class Located:
     mark: Mark
     key: Mark | None = None
     """Where the key is that holds the value; None for list items and roots."""
+    is_quoted: bool = False
+    """Whether the text begins one column after its mark."""
 
     @property
     def items(self) -> dict[str, Located]:
@@ -194,7 +196,7 @@ class _Reader:
         if isinstance(event, yaml.SequenceStartEvent):
             return Located(value=self._sequence(events, path), mark=mark)
         assert isinstance(event, yaml.ScalarEvent)
-        return Located(value=self._scalar(event, name), mark=mark)
+        return Located(value=self._scalar(event, name), mark=mark, is_quoted=event.style in ("'", '"'))
 
     def _sequence(self, events: Iterator[yaml.Event], path: tuple[str, ...]) -> tuple[Located, ...]:
         items: list[Located] = []

@@ -15,7 +15,7 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial
 
 from tuner.config import schema
-from tuner.control.controller import TrialState
+from tuner.control.controller import NONE, Excesses, TrialState
 from tuner.control.grid import combinations
 from tuner.space.parameters import Choices, Domain, FloatRange, Params, Scalar, Space
 from tuner.study.records import AskedTrial, StoredTrial
@@ -46,7 +46,7 @@ class OptunaMirror:
         name: str,
         space: Space,
         search: schema.Search,
-        maximize: bool,
+        maximize: tuple[bool, ...],
         seed: int,
         max_epochs: int,
         history: Sequence[StoredTrial],
@@ -59,7 +59,7 @@ class OptunaMirror:
         self._study = optuna.create_study(
             storage=optuna.storages.InMemoryStorage(),
             study_name=name,
-            direction="maximize" if maximize else "minimize",
+            directions=["maximize" if maximized else "minimize" for maximized in maximize],
             pruner=build_pruner(search.pruner, max_epochs=max_epochs),
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
@@ -165,9 +165,13 @@ class OptunaMirror:
             warnings.simplefilter("ignore", UserWarning)
             return bool(self._open[trial].should_prune())
 
-    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
+    def finish(
+        self, trial: int, state: TrialState, value: float | Sequence[float] | None, constraints: Excesses = NONE
+    ) -> None:
         if takes_notes(self._study.pruner):
             self.should_stop(trial)  # the last epoch is never cut short, but it is a rung that others compare with
+        for name, excess in constraints.items():
+            self._open[trial].set_constraint(name, excess)
         self._study.sampler = self._sampler(trial)
         self._study.tell(trial, value, state=_STATES[state])
         del self._open[trial]
@@ -176,7 +180,8 @@ class OptunaMirror:
 def _frozen(trial: StoredTrial, notes: Mapping[str, Any]) -> FrozenTrial:
     return optuna.trial.create_trial(
         state=_STATES[trial.state],
-        value=trial.value,
+        value=None if trial.values else trial.value,
+        values=trial.values or None,
         params=dict(trial.params),
         distributions=dict(trial.distributions),
         system_attrs={**trial.system_attrs, **notes},

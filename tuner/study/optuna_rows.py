@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, bindparam, func, insert, select, update
 from tuner.control.controller import TrialState
 from tuner.space.parameters import Scalar
 from tuner.study import tables
-from tuner.study.records import AskedTrial, StoredTrial
+from tuner.study.records import CONSTRAINT_ATTR, AskedTrial, StoredTrial
 
 _NAMES = {
     TrialState.COMPLETE: "COMPLETE",
@@ -45,7 +45,7 @@ _ADD_PARAMS = insert(tables.optuna_params)
 _ADD_NOTES = insert(tables.optuna_system_attrs)
 _END = update(_t).where(_t.c.trial_id == bindparam("of_trial"), _t.c.state == "RUNNING")
 _END = _END.values(state=bindparam("end"), datetime_complete=bindparam("end_at"))
-_ADD_VALUE = insert(_v).values(objective=0, value_type="FINITE")
+_ADD_VALUE = insert(_v).values(value_type="FINITE")
 _LAST = (
     select(_i.c.intermediate_value).where(_i.c.trial_id == bindparam("of_trial")).order_by(_i.c.step.desc()).limit(1)
 )
@@ -87,19 +87,37 @@ def _param(trial_id: int, asked: AskedTrial, name: str) -> dict[str, Any]:
 
 
 def end_trial(
-    connection: Connection, trial_id: int, state: TrialState, value: float | None, user_attrs: Mapping[str, Any]
+    connection: Connection,
+    trial_id: int,
+    state: TrialState,
+    value: float | None,
+    user_attrs: Mapping[str, Any],
+    *,
+    values: Sequence[float] = (),
+    constraints: Mapping[str, float] | None = None,
 ) -> bool:
-    """Give a running trial its end; False when it is not running. A pruned one has the value of its last epoch."""
+    """Give a running trial its end; False when it is not running. A pruned one has the value of its last epoch.
+
+    `values` are those of several objectives, instead of `value`.
+    """
     here = {"of_trial": trial_id}
     ended = connection.execute(_END, {**here, "end": _NAMES[state], "end_at": _now()})
     if ended.rowcount != 1:
         return False
     _set_user_attrs(connection, trial_id, user_attrs)
+    if constraints:
+        connection.execute(_ADD_NOTES, [_constraint(trial_id, name, excess) for name, excess in constraints.items()])
     if state is TrialState.PRUNED:
         value = connection.execute(_LAST, here).scalar()
-    if value is not None:
-        connection.execute(_ADD_VALUE, {"trial_id": trial_id, "value": value})
+    known = values or ([] if value is None else [value])
+    if known:
+        rows = [{"trial_id": trial_id, "objective": index, "value": value} for index, value in enumerate(known)]
+        connection.execute(_ADD_VALUE, rows)
     return True
+
+
+def _constraint(trial_id: int, name: str, excess: float) -> dict[str, Any]:
+    return {"trial_id": trial_id, "key": CONSTRAINT_ATTR + name, "value_json": json.dumps(excess)}
 
 
 def _set_user_attrs(connection: Connection, trial_id: int, attrs: Mapping[str, Any]) -> None:
@@ -131,6 +149,7 @@ def read_trials(connection: Connection, study_id: int) -> tuple[list[StoredTrial
     params, distributions = _read_params(connection, study_id)
     curves = _read_curves(connection, study_id)
     values = _read_values(connection, study_id)
+    is_of_several = any(len(of_trial) > 1 for of_trial in values.values())
     best_epochs = _read_attrs(connection, study_id, tables.optuna_user_attrs, "best_epoch")
     reasons = _read_attrs(connection, study_id, tables.optuna_user_attrs, "reason")
     notes = _read_attrs(connection, study_id, tables.optuna_system_attrs)
@@ -138,7 +157,8 @@ def read_trials(connection: Connection, study_id: int) -> tuple[list[StoredTrial
         StoredTrial(
             number=number,
             state=_STATES[state],
-            value=values.get(trial_id),
+            value=values[trial_id][0] if trial_id in values else None,
+            values=tuple(values.get(trial_id, ())) if is_of_several else (),
             params=params.get(trial_id, {}),
             distributions=distributions.get(trial_id, {}),
             curve=curves.get(trial_id, {}),
@@ -183,10 +203,15 @@ def _read_curves(connection: Connection, study_id: int) -> dict[int, dict[int, f
     return curves
 
 
-def _read_values(connection: Connection, study_id: int) -> dict[int, float]:
+def _read_values(connection: Connection, study_id: int) -> dict[int, list[float]]:
+    """The values of each trial, in the order of the objectives."""
     table = tables.optuna_values
-    query = _of_study(table, study_id, table.c.value).where(table.c.objective == 0)
-    return {trial_id: value for trial_id, value in connection.execute(query) if value is not None}
+    query = _of_study(table, study_id, table.c.value).order_by(table.c.trial_id, table.c.objective)
+    values: dict[int, list[float]] = defaultdict(list)
+    for trial_id, value in connection.execute(query):
+        if value is not None:
+            values[trial_id].append(value)
+    return values
 
 
 def _read_attrs(connection: Connection, study_id: int, table: Any, key: str | None = None) -> dict[int, dict[str, Any]]:

@@ -39,8 +39,14 @@ class EpochRows:
         changed = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keys}
         return insert.on_conflict_do_update(index_elements=keys, set_=changed)
 
-    def record(self, connection: Connection, ends: Sequence[EpochEnd], metric: str, ids: Mapping[int, int]) -> None:
-        """Write epochs; one that is known is replaced by itself, and Optuna keeps the first value of a step."""
+    def record(
+        self, connection: Connection, ends: Sequence[EpochEnd], metric: str | None, ids: Mapping[int, int] | None
+    ) -> None:
+        """Write epochs; one that is known is replaced by itself, and Optuna keeps the first value of a step.
+
+        `ids` are Optuna's of the trials, None for runs that Optuna does not know. Without a metric Optuna gets no
+        steps: it has none for several objectives, and its TPE fails on a pruned trial that has some.
+        """
         connection.execute(self._epochs, [self._epoch(end) for end in ends])
         saved = [self._checkpoint(end) for end in ends if end.checkpoint is not None]
         if saved:
@@ -49,6 +55,8 @@ class EpochRows:
             if end.picked:
                 self._pick(connection, end)
         self.forget(connection, {end.trial: end.kept for end in ends if end.kept})
+        if metric is None or ids is None:
+            return
         steps = [_step(ids[end.trial], end.epoch, end.metrics[metric]) for end in ends]
         finite = [step for step in steps if math.isfinite(step["intermediate_value"])]
         if finite:
@@ -100,6 +108,19 @@ class EpochRows:
                 columns.uid == bindparam("of_uid"), columns.trial == bindparam("of_trial"), *others
             )
         return self._forget[n_kept]
+
+
+def vectors_of(connection: Connection, uid: str, keys: Sequence[str]) -> dict[int, dict[int, tuple[float, ...]]]:
+    """The values under these names of every trial and epoch, where all of them are there and finite."""
+    epochs = tables.epochs.c
+    found: dict[int, dict[int, tuple[float, ...]]] = defaultdict(dict)
+    query = select(epochs.trial, epochs.epoch, epochs.metrics).where(epochs.uid == uid)
+    for trial, epoch, text in connection.execute(query):
+        metrics = json.loads(text)
+        vector = [metrics.get(key) for key in keys]
+        if None not in vector:
+            found[trial][epoch] = tuple(vector)
+    return found
 
 
 def rows_of(connection: Connection, table: Any, here: Row, order: str | None = None) -> list[Any]:

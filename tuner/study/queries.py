@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -19,8 +19,13 @@ from tuner.control.controller import TrialState
 from tuner.errors import NotFoundError, StorageError
 from tuner.space.parameters import Scalar
 from tuner.study import tables
+from tuner.study.fronts import ObjectiveRow, front_of, objectives_of, values_of
+from tuner.study.own_rows import vectors_of
 from tuner.study.storage import open_readonly, storage_errors
 from tuner.training.events import Checkpoint
+
+INFEASIBLE = "infeasible"
+"""The reason of a trial that breaks a constraint, or whose params do not go together."""
 
 _STATES = {
     "COMPLETE": TrialState.COMPLETE,
@@ -39,9 +44,23 @@ class StudyRow:
     name: str
     uid: str
     metric: str
+    """The one that tells a trial's best epoch: the objective, or the leading one of several."""
     maximize: bool
     created_at: float
     seconds: float
+    objectives: tuple[ObjectiveRow, ...] = ()
+    """Several, in their order; empty for one."""
+
+    @property
+    def lead(self) -> int:
+        """The index of `metric` among several objectives."""
+        names = [objective.name for objective in self.objectives]
+        return names.index(f"val/{self.metric}") if f"val/{self.metric}" in names else 0
+
+    @property
+    def signs(self) -> tuple[float, ...]:
+        """What makes each of several objectives one that is minimised."""
+        return tuple(-1.0 if objective.maximize else 1.0 for objective in self.objectives)
 
     @property
     def direction(self) -> str:
@@ -60,12 +79,22 @@ class TrialRow:
     seconds: float
     reason: str
     best_epoch: int
+    values: Mapping[str, float] | None = None
+    """Several objectives by name, of a complete trial; None where the study has one, or the trial no values."""
+    is_on_front: bool | None = None
+    """Whether no other trial is better in everything; None where the study has one objective."""
+
+    @property
+    def can_be_best(self) -> bool:
+        """Complete, and no constraint broken."""
+        return self.state is TrialState.COMPLETE and self.value is not None and self.reason != INFEASIBLE
 
     def to_json(self) -> dict[str, Any]:
+        several = {"values": self.values and dict(self.values), "front": self.is_on_front}
         return {
             "number": self.number,
             "state": self.state.value,
-            "value": self.value,
+            **({"value": self.value} if self.is_on_front is None else several),
             "params": dict(self.params),
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
@@ -131,6 +160,10 @@ class StudyReader:
             names = frozenset(inspect(engine).get_table_names())
         return cls(engine, url, names)
 
+    def has(self, table: str) -> bool:
+        """Whether the database has this table: one of an earlier version lacks the newer ones."""
+        return table in self._names
+
     def studies(self) -> list[StudyRow]:
         """All studies, the oldest first; those of other tools have an empty `uid`."""
         if "studies" not in self._names:
@@ -146,14 +179,18 @@ class StudyReader:
             created_at = _scalar(connection, select(tables.studies.c.created_at).where(tables.studies.c.uid == uid))
             total = func.sum(tables.sessions.c.seconds)
             seconds = _scalar(connection, select(total).where(tables.sessions.c.uid == uid))
+        objectives = objectives_of(connection, row.study_id, attrs)
+        metric = str(attrs.get("tuner:metric", "value"))
+        lead = next((item for item in objectives if item.name == metric), None)
         return StudyRow(
             study_id=row.study_id,
             name=row.study_name,
             uid=uid,
-            metric=str(attrs.get("tuner:metric", "value")).removeprefix("val/"),
-            maximize=row.direction == "MAXIMIZE",
+            metric=metric.removeprefix("val/"),
+            maximize=lead.maximize if lead else row.direction == "MAXIMIZE",
             created_at=created_at,
             seconds=seconds,
+            objectives=objectives,
         )
 
     def study(self, name: str | None) -> StudyRow:
@@ -212,7 +249,24 @@ class StudyReader:
             params = _params(connection, study.study_id, number)
             own = self._own_rows(connection, study.uid, number)
             work = self._work(connection, study.uid, number)
-        return [_trial_row(row, params, own, work) for row in base]
+            rows = [_trial_row(row, params, own, work) for row in base]
+            return self._with_values(connection, study, rows)
+
+    def _with_values(self, connection: Connection, study: StudyRow, rows: list[TrialRow]) -> list[TrialRow]:
+        """The trials with the values of several objectives, those on the front marked."""
+        if not study.objectives:
+            return rows
+        values = values_of(connection, study.study_id)
+        refused = {number for number, row in self._own_rows(connection, study.uid).items() if row.reason == INFEASIBLE}
+        front = front_of(study.objectives, values, refused)
+        names = [objective.name for objective in study.objectives]
+        found = []
+        for row in rows:
+            own = values.get(row.number)
+            named = dict(zip(names, own, strict=True)) if own else None
+            value = own[study.lead] if own else None
+            found.append(replace(row, value=value, values=named, is_on_front=row.number in front))
+        return found
 
     def outline(self, study: StudyRow) -> tuple[dict[TrialState, int], TrialRow | None]:
         """How many trials are in each state, and the best one: at thousands of trials half the time of `trials`."""
@@ -238,6 +292,13 @@ class StudyReader:
                 found[number][epoch] = value
         return found
 
+    def vectors(self, study: StudyRow) -> dict[int, dict[int, tuple[float, ...]]]:
+        """Several objectives by epoch, where all were finite, of every trial that has an epoch; nothing for one."""
+        if not study.objectives:
+            return {}
+        with storage_errors(self.url), self.engine.connect() as connection:
+            return vectors_of(connection, study.uid, [objective.name for objective in study.objectives])
+
     def _own_rows(self, connection: Connection, uid: str, number: int | None = None) -> dict[int, Any]:
         if "tuner_trials" not in self._names:
             return {}
@@ -262,13 +323,17 @@ class StudyReader:
         found = self.trials(study, number)
         if not found:
             raise NotFoundError(f"study {study.name!r} has no trial {number}; see `tuner trials --study {study.name}`")
+        return self.detail(found[0], study.uid, number)
+
+    def detail(self, row: TrialRow, uid: str, number: int) -> TrialDetail:
+        """What our tables hold under this uid and number, of a trial that is shown as `row`."""
         with storage_errors(self.url), self.engine.connect() as connection:
-            own = self._own(connection, tables.trials, study.uid, number)
-            curve = self._own(connection, tables.epochs, study.uid, number, order="epoch")
-            attempts = self._own(connection, tables.attempts, study.uid, number, order="attempt")
-            checkpoints = self._own(connection, tables.checkpoints, study.uid, number, order="epoch")
+            own = self._own(connection, tables.trials, uid, number)
+            curve = self._own(connection, tables.epochs, uid, number, order="epoch")
+            attempts = self._own(connection, tables.attempts, uid, number, order="attempt")
+            checkpoints = self._own(connection, tables.checkpoints, uid, number, order="epoch")
         return TrialDetail(
-            row=found[0],
+            row=row,
             message=own[0].message if own else "",
             seed=own[0].seed if own else 0,
             config=json.loads(own[0].config) if own else {},
@@ -294,7 +359,7 @@ class StudyReader:
 
 def best_of(trials: list[TrialRow], *, maximize: bool) -> TrialRow | None:
     """The complete trial with the best value; the first of equal ones, as Optuna has it."""
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
+    complete = [trial for trial in trials if trial.can_be_best]
     sign = -1.0 if maximize else 1.0
     return min(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number), default=None)
 

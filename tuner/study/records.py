@@ -11,6 +11,9 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from tuner.control.controller import TrialState
 from tuner.space.parameters import Choices, Domain, FloatRange, Params
 
+CONSTRAINT_ATTR = "constraints:"
+"""What Optuna's `Trial.set_constraint` puts before a constraint's name; a value above 0 misses it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskedTrial:
@@ -39,10 +42,23 @@ class StoredTrial:
     system_attrs: Mapping[str, Any]
     reason: str = ""
     """Why it ended as it did, where there is more to say than the state."""
+    values: tuple[float, ...] = ()
+    """Of several objectives, when it is complete; empty for one."""
+    vectors: Mapping[int, tuple[float, ...]] = field(default_factory=dict)
+    """Several objectives by epoch, as far as they were finite."""
 
     @property
     def is_finished(self) -> bool:
         return self.state is not TrialState.RUNNING
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """By how much each is missed, as far as that is known; 0 or less holds."""
+        return {
+            name.removeprefix(CONSTRAINT_ATTR): value
+            for name, value in self.system_attrs.items()
+            if name.startswith(CONSTRAINT_ATTR)
+        }
 
 
 def distribution_of(domain: Domain) -> BaseDistribution:

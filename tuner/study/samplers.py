@@ -15,6 +15,7 @@ from optuna import pruners, samplers
 from optuna.exceptions import ExperimentalWarning
 
 from tuner.config import schema
+from tuner.control.pareto_rule import ParetoRule
 from tuner.control.percentile import PercentileRule
 from tuner.seeding import derive_32
 from tuner.space.parameters import Params
@@ -101,12 +102,24 @@ OWN_PRUNERS = (
 """Pruners that need no Optuna: `build_rule` and tuner.control.asha have them."""
 
 
-def build_rule(config: schema.Pruner, *, maximize: bool) -> PercentileRule | None:
-    """The rule of one of OWN_PRUNERS; None for the one that never stops anything."""
+def build_rule(
+    config: schema.Pruner, *, maximize: bool, signs: tuple[float, ...] = ()
+) -> PercentileRule | ParetoRule | None:
+    """The rule of one of OWN_PRUNERS; None for the one that never stops anything. `signs` of several objectives."""
     if not isinstance(config, (schema.MedianPruner, schema.PercentilePruner)):
         return None
+    percentile = config.percentile if isinstance(config, schema.PercentilePruner) else 50.0
+    if signs:
+        return ParetoRule(
+            percentile=percentile,
+            n_startup_trials=config.n_startup_trials,
+            n_warmup_epochs=config.n_warmup_epochs,
+            interval_epochs=config.interval_epochs,
+            n_min_trials=config.n_min_trials,
+            signs=signs,
+        )
     return PercentileRule(
-        percentile=config.percentile if isinstance(config, schema.PercentilePruner) else 50.0,
+        percentile=percentile,
         n_startup_trials=config.n_startup_trials,
         n_warmup_epochs=config.n_warmup_epochs,
         interval_epochs=config.interval_epochs,

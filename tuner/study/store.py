@@ -11,7 +11,6 @@ Every step is one transaction, so that a death leaves it whole or not begun; sev
 from __future__ import annotations
 
 import json
-import math
 import os
 import socket
 import time
@@ -19,7 +18,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
@@ -32,21 +31,23 @@ from tuner.data.info import DataInfo
 from tuner.errors import OwnedError, StorageError
 from tuner.faults import fault_point
 from tuner.study import tables
+from tuner.study.attempts import NewAttempt, OpenTrial, add_attempt, close_attempt, lose_attempts, open_trial
+from tuner.study.confirmations import ConfirmStore
 from tuner.study.optuna_rows import end_trial, fail_waiting, insert_trial, read_trials
-from tuner.study.own_rows import EpochRows, rows_of, set_trial
+from tuner.study.own_rows import EpochRows, rows_of, set_trial, vectors_of
 from tuner.study.records import AskedTrial, StoredTrial
 from tuner.study.storage import open_optuna, storage_errors
 from tuner.study.transactions import Transactions
-from tuner.training.events import Checkpoint, EpochEnd, Outcome
+from tuner.training.events import EpochEnd, Outcome
 
 UID_ATTR = "tuner:uid"
+OBJECTIVES_ATTR = "tuner:objectives"
+"""The names of several objectives, in Optuna's order."""
 
 TOUCH_EVERY_S = 1.0
 """How often the session's wall time is written along with a record; a death loses at most this much of it."""
 
-
 _ADD_TRIAL = insert(tables.trials)
-_ADD_ATTEMPT = insert(tables.attempts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,37 +59,6 @@ class StudyHeader:
     data: DataInfo
     code: Mapping[str, str]
     """SHA-256 of the file of every python target."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenTrial:
-    """A trial that an earlier session left unfinished."""
-
-    trial: int
-    params: Mapping[str, Any]
-    values: tuple[float, ...]
-    """The objective after epochs 1, 2, ... as far as they are recorded."""
-    checkpoints: tuple[Checkpoint, ...]
-    """Recorded checkpoints, the newest first."""
-    n_attempts: int
-    goal: int | None
-    """The epoch at which the last attempt had to pause or to end; None when there was none."""
-    outcome: Outcome | None
-    """How the last attempt ended, when it did: the study was about to be told."""
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewAttempt:
-    """An attempt that is about to be sent to a worker."""
-
-    trial: int
-    attempt: int
-    first_epoch: int
-    threads: int
-    device: str
-    goal: int = 0
-    """The epoch at which it pauses, or ends; 0 where nobody will ask."""
 
 
 class StudyStore:
@@ -189,19 +159,21 @@ class StudyStore:
         self._update_header(study_id=self._study._study_id)  # noqa: SLF001  no public way
 
     def _create_in_optuna(self, spec: Spec) -> optuna.Study:
-        metric = f"val/{spec.objective.metric}"
+        goals = spec.goals
         study = optuna.create_study(
             storage=self._storage,
             study_name=self._name,
-            direction="maximize" if spec.maximize else "minimize",
+            directions=["maximize" if maximize else "minimize" for maximize in goals.maximize],
             sampler=optuna.samplers.RandomSampler(seed=0),
         )
         fault_point("study_created")
         study.set_user_attr(UID_ATTR, self._uid)
-        study.set_user_attr("tuner:metric", metric)
+        study.set_user_attr("tuner:metric", f"val/{goals.lead.metric}")
+        if goals.are_several:
+            study.set_user_attr(OBJECTIVES_ATTR, list(goals.keys))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ExperimentalWarning)
-            study.set_metric_names([metric])
+            study.set_metric_names(list(goals.keys))
         return study
 
     def _load(self) -> optuna.Study:
@@ -223,18 +195,16 @@ class StudyStore:
         with self._transaction() as connection:
             connection.execute(update(tables.studies).where(tables.studies.c.uid == self._uid).values(**values))
 
-    def begin_session(self) -> None:
-        """A driver has taken the study over; its wall time counts from now."""
+    def begin_session(self, machine: Mapping[str, str] | None = None) -> None:
+        """A driver has taken the study over; its wall time counts from now.
+
+        `machine` names what the bits of numbers depend on: processor and versions.
+        """
         table = tables.sessions
         with self._transaction() as connection:
             last = connection.execute(select(func.max(table.c.session)).where(table.c.uid == self._uid)).scalar()
             self._session = (last or 0) + 1
-            attempts = tables.attempts
-            connection.execute(  # of sessions that died
-                update(attempts)
-                .where(attempts.c.uid == self._uid, attempts.c.outcome == "")
-                .values(outcome=Outcome.LOST.value)
-            )
+            lose_attempts(connection, self._uid)
             connection.execute(
                 insert(table).values(
                     uid=self._uid,
@@ -243,6 +213,7 @@ class StudyStore:
                     pid=os.getpid(),
                     started_at=time.time(),
                     seconds=0.0,
+                    machine=json.dumps(dict(machine or {})),
                 )
             )
         self._session_started = self._touched = time.monotonic()
@@ -254,9 +225,10 @@ class StudyStore:
         with self._transaction() as connection:
             return float(connection.execute(query).scalar() or 0.0)
 
-    def history(self) -> list[StoredTrial]:
+    def history(self, objectives: Sequence[str] = ()) -> list[StoredTrial]:
         """All trials as Optuna's tables hold them, in the order of their numbers.
 
+        `objectives` are the names of several ones, whose curves are in our tables.
         A trial that somebody enqueued through Optuna is ended as FAIL: nobody else would ever train it.
         """
         assert self._study is not None
@@ -264,33 +236,14 @@ class StudyStore:
         with self._transaction() as connection:
             fail_waiting(connection, study_id)
             trials, self._trial_ids = read_trials(connection, study_id)
-        return trials
+            vectors = vectors_of(connection, self._uid, objectives) if len(objectives) > 1 else {}
+        return [replace(trial, vectors=vectors[trial.number]) if trial.number in vectors else trial for trial in trials]
 
     def open_trials(self, metric: str, history: Sequence[StoredTrial]) -> list[OpenTrial]:
         """Trials that an earlier session left RUNNING or paused, in the order of their numbers."""
         running = [trial for trial in history if not trial.is_finished]
         with self._transaction() as connection:
-            return [self._open_trial(connection, trial, metric) for trial in running]
-
-    def _open_trial(self, connection: Connection, trial: StoredTrial, metric: str) -> OpenTrial:
-        here = {"uid": self._uid, "trial": trial.number}
-        epochs = rows_of(connection, tables.epochs, here, order="epoch")
-        checkpoints = rows_of(connection, tables.checkpoints, here, order="epoch")
-        attempts = rows_of(connection, tables.attempts, here, order="attempt")
-        values = [json.loads(row.metrics).get(metric) for row in epochs]
-        return OpenTrial(
-            trial=trial.number,
-            params=trial.params,
-            values=tuple(math.nan if value is None else value for value in values),
-            checkpoints=tuple(
-                Checkpoint(epoch=row.epoch, file=row.file, sha256=row.sha256, size_bytes=row.size_bytes)
-                for row in reversed(checkpoints)
-            ),
-            n_attempts=max((row.attempt for row in attempts), default=0),
-            goal=attempts[-1].goal or None if attempts else None,
-            outcome=Outcome(attempts[-1].outcome) if attempts and attempts[-1].outcome else None,
-            message=attempts[-1].message if attempts else "",
-        )
+            return [open_trial(connection, self._uid, trial.number, trial.params, metric) for trial in running]
 
     # ------------------------------------------------------------------------------------------------------- the search
 
@@ -319,12 +272,10 @@ class StudyStore:
         connection.execute(_ADD_TRIAL, row)
 
     def begin_attempt(self, new: NewAttempt) -> None:
-        row = {**asdict(new), "uid": self._uid, "session": self._session, "started_at": time.time()}
         with self._transaction() as connection:
-            connection.execute(_ADD_ATTEMPT, row)
-            set_trial(connection, self._uid, new.trial, state=TrialState.RUNNING.value, reason="")
+            add_attempt(connection, self._uid, self._session, new)
 
-    def record_epochs(self, ends: Sequence[EpochEnd], metric: str) -> None:
+    def record_epochs(self, ends: Sequence[EpochEnd], metric: str | None) -> None:
         """Record epochs that ended at about the same time, in one transaction: once it returns, they cannot be lost.
 
         An epoch that was recorded before (repeated after a fault) is replaced by itself; Optuna keeps the first value
@@ -340,15 +291,9 @@ class StudyStore:
         self, trial: int, attempt: int, outcome: Outcome, *, seconds: float, message: str = "", cause: str = ""
     ) -> None:
         """Record how an attempt ended; the first record of it stands."""
-        table = tables.attempts
+        ended = {"outcome": outcome.value, "seconds": seconds, "message": message, "cause": cause}
         with self._transaction() as connection:
-            connection.execute(
-                update(table)
-                .where(
-                    table.c.uid == self._uid, table.c.trial == trial, table.c.attempt == attempt, table.c.outcome == ""
-                )
-                .values(outcome=outcome.value, seconds=seconds, message=message, cause=cause)
-            )
+            close_attempt(connection, self._uid, trial, attempt, **ended)
             self._touch_session(connection)
 
     def pause(self, trial: int, reason: str) -> None:
@@ -364,18 +309,22 @@ class StudyStore:
         *,
         value: float | None,
         best_epoch: int,
+        values: Sequence[float] = (),
+        constraints: Mapping[str, float] | None = None,
         reason: str = "",
         message: str = "",
     ) -> None:
         """End a trial for good: our row, Optuna's state and value, the reason as a user attribute.
 
+        `values` are those of several objectives, and `constraints` by how much each is missed.
         Safe to repeat, with another outcome too, as long as it was not recorded.
         """
         ours = {"state": state.value, "reason": reason, "message": message, "best_epoch": best_epoch}
         attrs = {"reason": reason, "best_epoch": best_epoch}
         with self._transaction() as connection:
             set_trial(connection, self._uid, trial, **ours)
-            if not end_trial(connection, self._trial_ids[trial], state, value, attrs):
+            trial_id = self._trial_ids[trial]
+            if not end_trial(connection, trial_id, state, value, attrs, values=values, constraints=constraints):
                 raise OwnedError(f"study {self._name!r}: somebody else ended trial {trial} while this driver ran")
             fault_point("before_tell")
         self._transactions.once_durable(lambda: fault_point("told"))
@@ -385,6 +334,10 @@ class StudyStore:
         with self._transaction() as connection:
             self._epoch_rows.forget(connection, kept)
         self._transactions.once_durable(then)
+
+    def confirmations(self) -> ConfirmStore:
+        """The records of the runs that confirm this study's best trials."""
+        return ConfirmStore(self._transactions, self._engine.dialect.name, self._uid, self._session)
 
     def end_session(self) -> None:
         with self._transaction() as connection:

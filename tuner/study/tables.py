@@ -58,6 +58,7 @@ sessions = Table(
     Column("pid", Integer, nullable=False),
     Column("started_at", Float, nullable=False),
     Column("seconds", Float, nullable=False),  # how long it has run, as of its last record
+    Column("machine", Text, nullable=False, server_default="{}"),  # JSON: {what numbers depend on: name or version}
 )
 
 trials = Table(
@@ -114,9 +115,20 @@ checkpoints = Table(
     Column("size_bytes", BigInteger, nullable=False),
 )
 
+confirmations = Table(
+    "tuner_confirmations",
+    metadata,
+    _key(),  # the study's; the run's other rows are in the tables above, under `confirm_uid` and its number
+    _number("run"),
+    Column("trial", Integer, nullable=False),  # whose config it trains
+    Column("repeat", Integer, nullable=False),  # 1, 2, ...: on which fresh seed
+    Column("value", Float, nullable=True),  # of its best epoch; null while it is open, and when it failed
+)
+
 ADDED = (
     (attempts, "picked", "TEXT NOT NULL DEFAULT '{}'"),
     (attempts, "goal", "INTEGER NOT NULL DEFAULT 0"),
+    (sessions, "machine", "TEXT NOT NULL DEFAULT '{}'"),
 )
 """Columns that databases of schema 1 may lack: added when they are opened for writing, passed over by readers."""
 

@@ -71,3 +71,5 @@ class TrialEnd:
     """For people: what went wrong, with the last lines of the traceback for a crash."""
     cause: str = ""
     """Equal for equal failures: exception type and the place it was raised at."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """What the model costs, where that is why it is infeasible."""

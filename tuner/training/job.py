@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tuner.config.goals import Goals
 from tuner.config.schema import TrialConfig
 from tuner.training.events import Checkpoint
 
@@ -29,5 +30,7 @@ class TrainJob:
     """What relative paths in the config are relative to."""
     threads: int
     device: str
+    goals: Goals | None = None
+    """What else is recorded, and what a trial must meet to begin; None when it is `metric` alone."""
     n_cores: int = 1
     """Cores that this worker may keep busy: its threads, and loader processes of streamed data."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -26,7 +26,7 @@ N_BINARY = 2
 MIN_ROWS_R2 = 2
 """One row has no variance."""
 
-CHEAP: dict[Task, tuple[str, ...]] = {
+CHEAP: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy"),
     "regression": ("mse", "rmse", "mae", "r2"),
 }
@@ -87,21 +87,23 @@ class Predictions:
         return bool(np.unique(self.y_true).size == self.scores.shape[1])
 
 
-def names_for(task: Task) -> tuple[str, ...]:
+def names_for(task: str) -> tuple[str, ...]:
     """Every metric of the task, without `loss`, which the training loop has itself."""
     return tuple(name for name, info in METRICS.items() if info.task == task)
 
 
-def recorded_for(task: Task, objective: str) -> tuple[str, ...]:
-    """The metrics to record each epoch: the objective's and the cheap ones.
+def recorded_for(task: str, objective: str, others: Iterable[str] = ()) -> tuple[str, ...]:
+    """The metrics to record each epoch: the objective's, others that are named, and the cheap ones.
 
-    Raises ConfigError when the objective's metric belongs to the other task.
+    Raises ConfigError when one of them belongs to the other task.
     """
     names = names_for(task)
-    if objective != "loss" and objective not in names:
-        message = f"{objective} is not a metric of {task}; use loss, {', '.join(names)}"
-        raise ConfigError.of([Place(path="objective.metric", message=message)])
-    return tuple(name for name in names if name == objective or name in CHEAP[task])
+    wanted = {objective, *others}
+    for name in sorted(wanted):
+        if name != "loss" and name not in names:
+            message = f"{name} is not a metric of {task}; use loss, {', '.join(names)}"
+            raise ConfigError.of([Place(path="objective.metric", message=message)])
+    return tuple(name for name in names if name in wanted or name in CHEAP[task])
 
 
 def compute(

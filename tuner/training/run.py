@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from tuner.config.schema import Plateau
-from tuner.data.batches import Batch, n_batches
+from tuner.data.batches import Batch, eval_batches, n_batches
 from tuner.data.feed import Feed
 from tuner.data.global_rng import seeded
 from tuner.data.info import DataInfo
@@ -25,6 +25,7 @@ from tuner.optim.losses import LossFunction, build_loss
 from tuner.optim.schedules import PlateauState, lr_at
 from tuner.optim.updates import Update, build_update
 from tuner.seeding import derive
+from tuner.training.costs import Costs, latency_ms, n_trainable
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.job import TrainJob
 from tuner.training.tape import Tape
@@ -48,6 +49,7 @@ class Run:
     plateau: PlateauState | None
     best: BestEpoch
     steps_per_epoch: int
+    costs: Costs
     picked: dict[str, str]
     """What `auto` came to; told with the first epoch, and empty from then on."""
     epoch: int = 0
@@ -83,6 +85,7 @@ class Run:
                 min_delta=stopping.min_delta if stopping else 0.0,
             ),
             steps_per_epoch=_steps_per_epoch(job, info),
+            costs=Costs(wanted=job.goals.costs if job.goals else frozenset(), n_params=n_trainable(model)),
             picked={"data": feed.picked, "precision": precision.name},
         )
 
@@ -99,6 +102,7 @@ class Run:
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "plateau": self.plateau.state() if self.plateau else None,
             "best": self.best.state(),
+            **({"costs": self.costs.state()} if self.costs.wanted else {}),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -110,6 +114,23 @@ class Run:
         if self.plateau:
             self.plateau.restore(state["plateau"])
         self.best.restore(state["best"])
+        if self.costs.wanted:
+            self.costs.restore(state["costs"])
+
+    def measure(self) -> None:
+        """Time what has to be timed before training: a batch of validation rows, of the size that the trial trains."""
+        if not self.costs.needs_latency:
+            return
+        batches = eval_batches(
+            self.prepared.val,
+            self.prepared.preprocess,
+            device=self.device,
+            channels_last=is_channels_last(self.prepared.info, self.device),
+            limit=1,
+        )
+        x_B, _ = next(in_precision(batches, self.precision))
+        with seeded(0):  # what the model draws must not move what it trains with
+            self.costs.latency_ms = latency_ms(self.model, x_B[: self.job.config.data.batch_size])
 
     def set_lr(self, step: int) -> None:
         """Take the learning rate of a step, counted over the whole trial."""

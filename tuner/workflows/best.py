@@ -5,22 +5,29 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from tuner.config.code import fingerprints, targets_of
-from tuner.config.schema import PythonData, PythonModel, TrialConfig
+from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
 from tuner.config.spec import Spec
-from tuner.errors import NotFoundError, NoTrialError, VerificationError
+from tuner.control.winner import Confirmed
+from tuner.errors import NotFoundError, UsageError, VerificationError
 from tuner.execution.processes import ProcessExecutor
 from tuner.execution.protocol import EvaluateRequest, Evaluation, PrepareRequest
 from tuner.export import card
 from tuner.export.bundle import CARD, CODE, WEIGHTS, Bundle, replaced_folder, sha256_of, write_bundle
 from tuner.paths import DEFAULT_STORAGE, StudyPaths
 from tuner.registry import target_file
-from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail, best_of
+from tuner.study.confirmed import Standing, best_run, run_detail, standing_of
+from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail
+from tuner.training.events import Checkpoint
 from tuner.training.job import TrainJob
+from tuner.workflows.own import as_recorded
+from tuner.workflows.pick import FRONT, KNEE, front_rows, pick
+from tuner.workflows.sealed import SealedScore, keep_score, read_score
 
 TOLERANCE_OFF_CPU = 1e-4
 """Relative difference that is accepted for weights that an accelerator trained: its arithmetic is not repeatable."""
@@ -31,20 +38,32 @@ class Export:
     """What was exported, and how it did when it was evaluated again."""
 
     bundle: Bundle
-    reevaluated: float
+    reevaluated: float | None
+    """None where own training code measured it, which alone could do so again."""
     path: Path
     files: tuple[str, ...]
+    picked: str = ""
+    """Why this trial, of several objectives' front."""
+    repeat: int = 0
+    """Which confirmation run the weights are from; 0 for the trial's own."""
+    scored_before: str = ""
+    """When the weights were scored on the test part, if that was not now."""
 
     def to_json(self) -> dict[str, Any]:
         bundle = self.bundle
         test = {name.removeprefix("test/"): value for name, value in bundle.metrics.items() if name.startswith("test/")}
+        several = {"values": dict(bundle.objectives), "picked": self.picked} if bundle.objectives else {}
         return {
             "study": bundle.study,
             "trial": bundle.trial,
+            **several,
             "metric": bundle.metric,
             "value": bundle.value,
             "reevaluated": self.reevaluated,
             "test": test,
+            "test_scored_before": bool(self.scored_before),
+            "confirmed": None if bundle.confirmed is None else dict(bundle.confirmed),
+            "confirm_run": self.repeat or None,
             "params": dict(bundle.params),
             "epoch": bundle.epoch,
             "path": str(self.path),
@@ -53,53 +72,136 @@ class Export:
 
 
 def best(
-    *, storage: str = DEFAULT_STORAGE, study: str | None = None, trial: int | None = None, out: Path | None = None
+    *,
+    storage: str = DEFAULT_STORAGE,
+    study: str | None = None,
+    trial: int | None = None,
+    out: Path | None = None,
+    rule: str | None = None,
 ) -> Export:
-    """Export a trial (the best one by default) to `out` (`exports/<study>-<trial>` by default).
+    """Export a trial to `out` (`exports/<study>-<trial>` by default).
 
-    Raises NotFoundError, NoTrialError when none is complete, VerificationError when the weights do not give the
-    stored value.
+    Without `trial` the confirmed winner, with the weights of its best run by the validation part, the search's own run
+    of it included. Before anything is confirmed, the best trial of the search. Weights are scored on the test part
+    once; from then on the stored score is shown.
+
+    With several objectives `rule` picks one of the front, see `tuner.workflows.pick`. Raises NotFoundError,
+    UsageError, NoTrialError when none is complete, VerificationError when the weights do not give the stored value.
     """
     reader = StudyReader.open(storage)
     row = reader.own_study(study)
-    detail = reader.trial(row, _choose(reader, row, trial))
+    paths = StudyPaths.of(storage, row.name)
+    chosen = _choose(reader, row, trial, rule, paths)
+    detail = chosen.detail
     header = reader.header(row)
     folder = out or Path("exports") / f"{row.name}-{detail.row.number}"
     with replaced_folder(folder) as temporary:
-        evaluation, spec = _evaluate(row, detail, header, storage, temporary / WEIGHTS)
-        reevaluated = _verify(row, detail, evaluation)
+        stored = read_score(paths.test, _checkpoint_of(row, detail).sha256)
+        evaluation, spec = _evaluate(row, chosen, header, paths, temporary / WEIGHTS, opens_test=stored is None)
+        reevaluated = None if spec.base.is_own_training else _verify(row, detail, evaluation)
+        evaluation = _with_test(evaluation, stored, paths, row, detail)
         config = TrialConfig.model_validate_json(json.dumps(detail.config))
         config = _with_code(config, spec.base_dir, temporary)
-        bundle = _bundle(row, detail, evaluation, config, header, fingerprints(targets_of(config), temporary / CODE))
+        bundle = _bundle(row, chosen, evaluation, config, header, fingerprints(targets_of(config), temporary / CODE))
         (temporary / CARD).write_text(card.render(bundle), encoding="utf-8")
         written = sorted(path for path in temporary.rglob("*") if path.is_file())
         files = {path.relative_to(temporary).as_posix(): sha256_of(path) for path in written}
         write_bundle(temporary, replace(bundle, files=files))
     return Export(
-        bundle=Bundle.read(folder), reevaluated=reevaluated, path=folder, files=("bundle.json", *sorted(files))
+        bundle=Bundle.read(folder),
+        reevaluated=reevaluated,
+        path=folder,
+        files=("bundle.json", *sorted(files)),
+        picked=chosen.why,
+        repeat=chosen.repeat,
+        scored_before=stored.day if stored else "",
     )
 
 
-def _choose(reader: StudyReader, study: StudyRow, number: int | None) -> int:
+def best_front(*, storage: str = DEFAULT_STORAGE, study: str | None = None, out: Path | None = None) -> list[Export]:
+    """Export every trial of several objectives' front, each to a folder `<study>-<trial>` of `out` (`exports`)."""
+    reader = StudyReader.open(storage)
+    row = reader.own_study(study)
+    trials = reader.trials(row)
+    pick(row, trials, KNEE)  # raises what there is to say about one objective, or an empty front
+    numbers = [trial.number for trial in front_rows(trials)]
+    folder = out or Path("exports")
+    return [
+        replace(best(storage=storage, study=row.name, trial=number, out=folder / f"{row.name}-{number}"), picked=FRONT)
+        for number in numbers
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Chosen:
+    """The run whose weights are exported."""
+
+    detail: TrialDetail
+    folder: Path
+    repeat: int = 0
+    confirmed: Confirmed | None = None
+    why: str = ""
+    """Why it is this one, of several objectives' front."""
+
+
+def _choose(reader: StudyReader, study: StudyRow, number: int | None, rule: str | None, paths: StudyPaths) -> _Chosen:
+    if number is not None and rule is not None:
+        raise UsageError("--pick and --trial both say which trial to take; leave one of them out")
     if number is not None:
-        return number
-    found = best_of(reader.trials(study), maximize=study.maximize)
-    if found is None:
-        raise NoTrialError(f"study {study.name!r} has no complete trial yet; see `tuner trials --study {study.name}`")
-    return found.number
+        why = "named by --trial" if study.objectives else ""
+        return _Chosen(detail=reader.trial(study, number), folder=paths.trial(number), why=why)
+    picked = pick(study, reader.trials(study), rule)
+    found = picked.trial
+    standing = Standing() if study.objectives else standing_of(reader, study, found)
+    if standing.confirmed is None:
+        return _Chosen(detail=reader.trial(study, found.number), folder=paths.trial(found.number), why=picked.why)
+    own = reader.trial(study, standing.confirmed.winner.trial)
+    run = best_run(standing, own, maximize=study.maximize)
+    if run is None:
+        return _Chosen(detail=own, folder=paths.trial(own.row.number), confirmed=standing.confirmed)
+    return _Chosen(
+        detail=run_detail(reader, study, run),
+        folder=paths.confirm(run.trial, run.repeat),
+        repeat=run.repeat,
+        confirmed=standing.confirmed,
+    )
+
+
+def _checkpoint_of(study: StudyRow, detail: TrialDetail) -> Checkpoint:
+    for item in detail.checkpoints:
+        if item.epoch == detail.row.best_epoch:
+            return item
+    raise NotFoundError(
+        f"the weights of trial {detail.row.number} are not kept: only those of the best 5 complete trials are; "
+        f"see `tuner trials --study {study.name}`"
+    )
+
+
+def _with_test(
+    evaluation: Evaluation, stored: SealedScore | None, paths: StudyPaths, study: StudyRow, detail: TrialDetail
+) -> Evaluation:
+    """The evaluation with the score on the test part: the stored one, or the one that is stored now."""
+    if stored is not None:
+        return replace(evaluation, metrics={**evaluation.metrics, **stored.metrics})
+    test = {name: value for name, value in evaluation.metrics.items() if name.startswith("test/")}
+    if test:
+        score = SealedScore(metrics=test, scored_at=time.time())
+        sha256 = _checkpoint_of(study, detail).sha256
+        keep_score(paths.test, sha256, score, detail.row.number)
+    return evaluation
 
 
 def _evaluate(
-    study: StudyRow, detail: TrialDetail, header: dict[str, Any], storage: str, weights: Path
+    study: StudyRow,
+    chosen: _Chosen,
+    header: dict[str, Any],
+    paths: StudyPaths,
+    weights: Path,
+    *,
+    opens_test: bool,
 ) -> tuple[Evaluation, Spec]:
-    spec = Spec.from_json(header["spec"])
+    spec, detail = Spec.from_json(header["spec"]), chosen.detail
     number, epoch = detail.row.number, detail.row.best_epoch
-    paths = StudyPaths.of(storage, study.name)
-    if not any(item.epoch == epoch for item in detail.checkpoints):
-        raise NotFoundError(
-            f"the weights of trial {number} are not kept: only those of the best 5 complete trials are; "
-            f"see `tuner trials --study {study.name}`"
-        )
     attempt = _attempt_of(detail, epoch)
     config = TrialConfig.model_validate_json(json.dumps(detail.config))
     request = EvaluateRequest(
@@ -119,21 +221,28 @@ def _evaluate(
             metric=f"val/{study.metric}",
             maximize=study.maximize,
             checkpoints=detail.checkpoints,
-            folder=paths.trial(number),
+            folder=chosen.folder,
             base_dir=spec.base_dir,
             threads=attempt.threads,
             device=attempt.device,
         ),
         epoch=epoch,
         weights=weights.resolve(),
+        opens_test=opens_test,
     )
     executor = ProcessExecutor()
     try:
         evaluation = executor.evaluate(request)
+        fingerprint = evaluation.data.fingerprint
+        # Which rows validate is part of it: that of the base config was stored.
+        if not spec.base.is_own_training and spec.base.data.split.folds:
+            fingerprint = executor.prepare(replace(request.prepare, config=spec.base)).fingerprint
     finally:
         executor.close()
+    if spec.base.is_own_training:
+        return as_recorded(evaluation, detail, header), spec
     varies_data = any(name.startswith("data.options.") for name in detail.row.params)
-    if not varies_data and evaluation.data.fingerprint != header["data"]["fingerprint"]:
+    if not varies_data and fingerprint != header["data"]["fingerprint"]:
         raise VerificationError(f"the data of study {study.name!r} is not what the search saw; bring the old data back")
     return evaluation, spec
 
@@ -159,10 +268,11 @@ def _verify(study: StudyRow, detail: TrialDetail, evaluation: Evaluation) -> flo
 
 def _with_code(config: TrialConfig, base_dir: Path, folder: Path) -> TrialConfig:
     """Copy the user's own files into the export and point the config at the copies."""
+    python = (PythonData, PythonModel, PythonTrain)
     sections: dict[str, Any] = {}
-    for name in ("data", "model"):
+    for name in ("data", "model", "train"):
         section = getattr(config, name)
-        path = target_file(section.target, base_dir) if isinstance(section, (PythonData, PythonModel)) else None
+        path = target_file(section.target, base_dir) if isinstance(section, python) else None
         if path is not None:
             copy = folder / CODE / name / path.name  # a folder a section: both may have a file of this name
             copy.parent.mkdir(parents=True)
@@ -174,12 +284,13 @@ def _with_code(config: TrialConfig, base_dir: Path, folder: Path) -> TrialConfig
 
 def _bundle(
     study: StudyRow,
-    detail: TrialDetail,
+    chosen: _Chosen,
     evaluation: Evaluation,
     config: TrialConfig,
     header: dict[str, Any],
     code: dict[str, str],
 ) -> Bundle:
+    detail = chosen.detail
     value = detail.row.value
     assert value is not None
     return Bundle(
@@ -191,6 +302,7 @@ def _bundle(
         value=value,
         metrics={name: number if math.isfinite(number) else None for name, number in evaluation.metrics.items()},
         params=detail.row.params,
+        objectives=detail.row.values or {},
         config=config,
         data=evaluation.data,
         preprocess=evaluation.preprocess,
@@ -198,4 +310,5 @@ def _bundle(
         code=code,
         versions=header["versions"],
         files={},
+        confirmed=chosen.confirmed.to_json() if chosen.confirmed else None,
     )

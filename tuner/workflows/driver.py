@@ -1,7 +1,8 @@
 """The driver: the one process that decides and writes.
 
-It asks the controller for trials, hands them to workers, records what they report before it answers, and leaves the
-study in a state from which the same command goes on, whatever happens in between.
+It drives the trials of a search, and then the runs that confirm the best of them: asks the controller for trials, hands
+them to workers, records what they report before it answers, and leaves the study in a state from which the same command
+goes on, whatever happens in between.
 """
 
 from __future__ import annotations
@@ -11,15 +12,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from tuner.config.spec import Spec
-from tuner.control.controller import Controller, TrialState
+from tuner.control.controller import Controller, TrialState, is_feasible
 from tuner.errors import SearchFailedError
 from tuner.execution.protocol import Event, Executor, WorkerLost
 from tuner.faults import fault_point
-from tuner.paths import StudyPaths
-from tuner.study.advisor import StudyAdvisor
-from tuner.study.store import NewAttempt, OpenTrial, StudyStore
+from tuner.study.attempts import NewAttempt, OpenTrial
 from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
+from tuner.workflows.driven import AskRecorder, Identity, Records
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.placement import Placement
@@ -45,10 +45,10 @@ class Driver:
         self,
         *,
         spec: Spec,
-        paths: StudyPaths,
-        store: StudyStore,
+        identity: Identity,
+        store: Records,
+        record_ask: AskRecorder,
         controller: Controller,
-        advisor: StudyAdvisor,
         executor: Executor,
         placement: Placement,
         lanes: LanePlan,
@@ -60,7 +60,8 @@ class Driver:
     ) -> None:
         self._spec = spec
         self._metric = f"val/{spec.objective.metric}"
-        self._paths = paths
+        self._goals = spec.goals
+        self._identity = identity
         self._store = store
         self._controller = controller
         self._executor = executor
@@ -74,9 +75,10 @@ class Driver:
         self._runs: dict[int, OpenRun] = {}
         self._supply = Supply(
             spec=spec,
+            identity=identity,
             store=store,
+            record_ask=record_ask,
             controller=controller,
-            advisor=advisor,
             lanes=lanes,
             refuse=lambda run, problem: self._finish(run, TrialState.PRUNED, "infeasible", problem),
             goes_on=lambda: not self._interrupts.count and not self._is_over_time(),
@@ -153,6 +155,8 @@ class Driver:
             self._conclude(run, left.outcome, left.message)
         elif left.values and not math.isfinite(left.values[-1]):
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.DIVERGED])
+        elif self._is_too_costly(run):
+            self._conclude(run, Outcome.STOPPED, "")
         else:
             self._go_by(self._controller.judge(left.trial), run)
 
@@ -170,7 +174,8 @@ class Driver:
         leader.device = self._device()
         n_lanes = 1
         if not leader.goes_alone:
-            n_lanes = self._lanes.size(leader.config, self._controller.n_left, self._placement.workers)
+            n_left = self._controller.n_left + len(self._supply.waiting)
+            n_lanes = self._lanes.size(leader.config, n_left, self._placement.workers)
         leader.n_lanes = n_lanes
         runs = [leader, *self._supply.company(leader, n_lanes - 1)]
         self._executor.submit([self._begin(run, leader) for run in runs])
@@ -215,11 +220,12 @@ class Driver:
             metric=self._metric,
             maximize=self._spec.maximize,
             checkpoints=tuple(run.checkpoints),
-            folder=self._paths.trial(run.trial),
+            folder=self._identity.folder_of(run.trial),
             base_dir=self._spec.base_dir,
             threads=self._placement.threads,
             device=run.device,
             n_cores=self._placement.n_cores,
+            goals=self._goals,
         )
 
     def _device(self) -> str:
@@ -232,13 +238,14 @@ class Driver:
     def _handle(self, events: Sequence[Event]) -> None:
         ends = [event for event in events if isinstance(event, EpochEnd) and self._is_current(event)]
         if ends:
-            self._store.record_epochs(ends, self._metric)
+            self._store.record_epochs(ends, None if self._goals.are_several else self._metric)
             pauses = self._interrupts.count > 0  # for all lanes of a program alike, whenever the interrupt came
             for end in ends:
                 self._answer(end, pauses=pauses)
         with self._store.together():
             for event in events:
                 if isinstance(event, TrialEnd) and self._is_current(event):
+                    self._runs[event.trial].costs = event.costs
                     self._end(event.trial, event.outcome, event.message, event.cause)
                 elif isinstance(event, WorkerLost) and self._is_current(event):
                     self._end(event.trial, Outcome.KILLED, event.message, event.message)
@@ -258,7 +265,10 @@ class Driver:
             older = [item for item in run.checkpoints if item.epoch in end.kept and item.epoch != end.epoch]
             run.checkpoints = sorted([*older, end.checkpoint], key=lambda item: -item.epoch)
         value = end.metrics[self._metric]
-        decision = self._controller.report(end.trial, end.epoch, value)
+        run.metrics[end.epoch] = end.metrics
+        decision = self._controller.report(end.trial, end.epoch, value, self._goals.vector(end.metrics))
+        if self._is_too_costly(run):
+            decision = Decision.STOP
         if decision is Decision.CONTINUE and pauses:
             decision = Decision.PAUSE
         self._executor.reply(end.trial, decision)
@@ -272,6 +282,12 @@ class Driver:
                 metrics=end.metrics,
             )
         )
+
+    def _is_too_costly(self, run: OpenRun) -> bool:
+        """Whether a constraint on costs is broken for good; one epoch alone, the first, is not timed well enough."""
+        if not self._goals.constraints or not 1 < run.epoch < run.last_epoch:
+            return False
+        return bool(self._goals.broken(run.config, run.metrics[run.epoch]))
 
     def _end(self, trial: int, outcome: Outcome, message: str, cause: str) -> None:
         run = self._runs.pop(trial)
@@ -293,6 +309,8 @@ class Driver:
             self._conclude(run, outcome, message)
 
     def _conclude(self, run: OpenRun, outcome: Outcome, message: str) -> None:
+        if outcome is Outcome.STOPPED and self._is_too_costly(run):
+            outcome, message = Outcome.INFEASIBLE, self._goals.broken(run.config, run.metrics[run.epoch])
         if outcome in PRUNED:
             self._finish(run, TrialState.PRUNED, PRUNED[outcome], message)
         else:
@@ -315,7 +333,8 @@ class Driver:
         """Try again from the checkpoint, at most twice; give the search up when trials keep failing alike."""
         run.n_faults += 1
         if run.n_faults <= MAX_RETRIES:
-            self._note(f"trial {run.trial}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
+            name = self._identity.name_of(run.trial)
+            self._note(f"{name}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
             self._supply.waiting.insert(0, run)
             return
         self._finish(run, TrialState.FAILED, reason, message)
@@ -324,26 +343,44 @@ class Driver:
         if count >= MAX_ALIKE:
             raise SearchFailedError(
                 f"{count} trials in a row failed alike: {message}\n"
-                f"see `tuner logs {run.trial} --study {self._spec.study}`; "
+                f"see {self._identity.logs_of(run.trial)}; "
                 "after mending it the same command goes on with the trials that are left"
             )
 
     def _finish(self, run: OpenRun, state: TrialState, reason: str, message: str = "") -> None:
         best_epoch, _ = self._controller.best_epoch(run.trial)
-        value = self._controller.finish(run.trial, state)
+        is_complete = state is TrialState.COMPLETE
+        metrics = run.metrics.get(best_epoch if is_complete else run.epoch, run.costs)
+        values = self._goals.vector(metrics) if is_complete else ()
+        is_bound = run.config is not self._spec.base
+        constraints = self._goals.excesses(run.config, metrics, final=is_complete) if is_bound else {}
+        value = self._controller.finish(run.trial, state, values, constraints)
+        is_winner = is_complete and is_feasible(constraints)
+        if is_complete and not is_winner:
+            reason, message = "infeasible", self._goals.broken(run.config, metrics, final=True)
         self._store.finish(
             run.trial,
             state,
             value=value,
-            best_epoch=best_epoch if state is TrialState.COMPLETE else 0,
+            best_epoch=best_epoch if is_complete else 0,
+            values=values,
+            constraints=constraints,
             reason=reason,
             message=message,
         )
-        is_best = self._retention.finished(run.trial, value, best_epoch)
-        self._show_finished(run, state, value, reason, message, is_best=is_best)
+        is_best = self._retention.finished(run.trial, value if is_winner else None, best_epoch, values)
+        self._show_finished(run, state, value, reason, message, is_best=is_best, values=values)
 
     def _show_finished(
-        self, run: OpenRun, state: TrialState, value: float | None, reason: str, message: str, *, is_best: bool
+        self,
+        run: OpenRun,
+        state: TrialState,
+        value: float | None,
+        reason: str,
+        message: str,
+        *,
+        is_best: bool,
+        values: tuple[float, ...] = (),
     ) -> None:
         self._reporter.show(
             TrialFinished(
@@ -356,6 +393,8 @@ class Driver:
                 message=message,
                 is_best=is_best,
                 params=run.params,
+                n_front=self._retention.n_front,
+                values=dict(zip(self._goals.keys, values, strict=True)) if values else {},
             )
         )
 

@@ -23,19 +23,22 @@ def explain(storage: str, name: str | None) -> list[str]:
 
     spec = Spec.from_json(reader.header(study)["spec"])
     pruner = pruner_of(spec.search, max_epochs=spec.max_epochs())
-    schedule = build_schedule(pruner, max_epochs=spec.max_epochs(), maximize=spec.maximize)
+    schedule = build_schedule(pruner, max_epochs=spec.max_epochs(), maximize=spec.maximize, signs=study.signs)
     sampler = None
     if isinstance(spec.search.sampler, AutoSection):
         levels = levels_of(pruner, max_epochs=spec.max_epochs())
-        sampler = AutoSampler(spec.space, seed=spec.seed, maximize=spec.maximize, level_epochs=levels)
-    curves = reader.curves(study)
+        sampler = AutoSampler(
+            spec.space, seed=spec.seed, maximize=spec.maximize, signs=study.signs, level_epochs=levels
+        )
+    curves, vectors = reader.curves(study), reader.vectors(study)
     for trial in reader.trials(study):
-        curve = curves.get(trial.number, {})
+        of_several = vectors.get(trial.number, {})
+        curve = curves.get(trial.number, {}) or {epoch: vector[study.lead] for epoch, vector in of_several.items()}
         if schedule is not None:
-            schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason)
+            schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason, of_several)
         if sampler is not None:
-            sampler.recall(
-                trial.number, trial.params, curve, trial.state if trial.state in _OVER else None, trial.reason
-            )
+            sampler.recall(trial.number, trial.params, curve, trial.reason, of_several)
+            if trial.state in _OVER:
+                sampler.finish(trial.number, trial.state, trial.value)
     lines = [] if sampler is None else [f"sampler auto: {sampler.explain()}"]
     return [*lines, *(schedule.explain() if schedule is not None else ())]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from tuner.control.controller import TrialState
@@ -26,6 +27,14 @@ class StudyStarted:
     storage: str
     best_trial: int | None
     best_value: float | None
+    objectives: tuple[str, ...] = ()
+    """Several, the curve's name of each; empty for one."""
+    n_front: int | None = None
+    """Trials on the front so far, with several objectives."""
+    confirm_top: int = 0
+    """Trials that are confirmed after the search; 0 for none."""
+    confirm_seeds: int = 0
+    """Fresh seeds of each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +72,33 @@ class TrialFinished:
     reason: str
     message: str
     is_best: bool
+    """With several objectives: on the front."""
     params: Params
+    values: Mapping[str, float] = field(default_factory=dict)
+    """Several objectives by name, of a complete trial."""
+    n_front: int | None = None
+    """Trials on the front now, with several objectives."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmStarted:
+    """The search is over, and its best trials are trained again."""
+
+    study: str
+    metric: str
+    trials: tuple[int, ...]
+    seeds: int
+    n_runs: int
+    n_finished: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfirmStep:
+    """What happened to one run that confirms a trial; `step` names that trial."""
+
+    repeat: int
+    seeds: int
+    step: TrialStarted | EpochEnded | TrialFinished
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,7 +108,7 @@ class Note:
     message: str
 
 
-Progress = StudyStarted | TrialStarted | EpochEnded | TrialFinished | Note
+Progress = StudyStarted | TrialStarted | EpochEnded | TrialFinished | ConfirmStarted | ConfirmStep | Note
 
 
 class Reporter(Protocol):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from tuner.config.goals import Metrics
 from tuner.config.schema import TrialConfig
 from tuner.control.controller import DIVERGED
 from tuner.space.parameters import Params
@@ -37,6 +38,10 @@ class OpenRun:
     last_epoch: int
     checkpoints: list[Checkpoint] = field(default_factory=list)
     epoch: int = 0
+    metrics: dict[int, Metrics] = field(default_factory=dict)
+    """What was recorded, by epoch."""
+    costs: Metrics = field(default_factory=dict)
+    """What its model costs, where it was refused for that."""
     attempt: int = 0
     n_faults: int = 0
     """Faults since its last recorded epoch, in this session."""

@@ -12,13 +12,15 @@ from importlib import metadata
 
 from tuner.config.base_params import base_params
 from tuner.config.code import fingerprints, reachable_targets
+from tuner.config.metrics import METRICS
 from tuner.config.schema import GridSampler, TrialConfig
 from tuner.config.spec import Spec
-from tuner.control.controller import Controller, TrialState
+from tuner.control.controller import Controller, TrialState, is_feasible
 from tuner.data.info import DataInfo
-from tuner.errors import ChangedError, NotFoundError
+from tuner.errors import ChangedError, ConfigError, NotFoundError
 from tuner.execution.protocol import Executor, LanesRequest, PrepareRequest
 from tuner.paths import StudyPaths
+from tuner.seeding import derive
 from tuner.study.advisor import StudyAdvisor
 from tuner.study.ownership import StudyLock
 from tuner.study.queries import StudyReader
@@ -26,15 +28,18 @@ from tuner.study.records import StoredTrial
 from tuner.study.storage import empty_database
 from tuner.study.store import StudyHeader, StudyStore
 from tuner.training.job import TrainJob
+from tuner.workflows.confirm import Confirmation, best_trials
+from tuner.workflows.driven import Identity
 from tuner.workflows.driver import Driver
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.machine import cpu_name, n_cores
 from tuner.workflows.measuring import settle
+from tuner.workflows.own import unused_data
 from tuner.workflows.placement import Found, Placement, Remembered, plan
 from tuner.workflows.progress import Note, Reporter, StudyStarted
 from tuner.workflows.result import Ended, SearchResult
-from tuner.workflows.retention import Retention
+from tuner.workflows.retention import Finished, Retention
 from tuner.workflows.status import status_of
 
 DEFAULT_TRIALS = 50
@@ -59,16 +64,22 @@ class Session:
     executor: Executor
     reporter: Reporter
 
-    def run(self) -> SearchResult:
+    def run(self, *, searches: bool = True) -> SearchResult:
+        """Search to the end of the budget, or leave that out, and confirm the best trials."""
         earlier = self._look_back()
         with StudyLock(self.paths.lock, self.spec.study):
             placement, info = self._prepare(earlier)
             store = StudyStore.open(self.storage, self.spec.study)
             try:
                 self._agree(store, info)
-                store.begin_session()
-                ended, interrupts = self._drive(store, placement)
-                store.end_session()
+                store.begin_session({"processor": cpu_name(), **versions()})
+                ended, interrupts = Ended.BUDGET, Interrupts()
+                if searches:
+                    ended, interrupts = self._drive(store, placement)
+                    store.end_session()  # what confirming takes does not count against the search's timeout
+                if ended is not Ended.INTERRUPTED:
+                    how, interrupts = self._confirm(store, placement)
+                    ended = how if how is Ended.INTERRUPTED else ended
             finally:
                 store.close()
         return SearchResult(
@@ -99,7 +110,7 @@ class Session:
             spec.search,
             spec.base.train.device,
             Found.here(machine),
-            n_left=None if n_trials is None else max(1, n_trials - earlier.n_finished),
+            n_left=None if n_trials is None else _n_left(n_trials - earlier.n_finished, spec),
             kept_threads=earlier.threads,
         )
         request = PrepareRequest(
@@ -111,8 +122,9 @@ class Session:
             threads=planned.thread_choices[0],
         )
         info = self.executor.prepare(request)
+        _refuse_other_task(spec, info)
         placement, note = settle(planned, self.executor, request, info, machine.versions)
-        for message in (note, _thread_change(earlier.threads, placement)):
+        for message in (note, _thread_change(earlier.threads, placement), unused_data(spec, info)):
             if message:
                 self.reporter.show(Note(message=message))
         return placement, info
@@ -133,19 +145,28 @@ class Session:
 
     def _move_leftovers(self) -> None:
         """Trials of a study that is no longer in the database: kept, but out of the way of the new ones."""
-        left = [folder for folder in self.paths.root.iterdir() if folder.name.isdigit()]
+        kept = (self.paths.confirm(0, 0).parent.name, self.paths.test.name)
+        left = [folder for folder in self.paths.root.iterdir() if folder.name.isdigit() or folder.name in kept]
         if not left:
             return
         aside = self.paths.root / f"previous-{time.strftime('%Y%m%d-%H%M%S')}"
         aside.mkdir()
         for folder in left:
             folder.rename(aside / folder.name)
-        self.reporter.show(Note(message=f"moved {len(left)} trials of an earlier study of this name to {aside}"))
+        n_trials = sum(folder.name.isdigit() for folder in left)
+        self.reporter.show(Note(message=f"moved {n_trials} trials of an earlier study of this name to {aside}"))
 
     def _drive(self, store: StudyStore, placement: Placement) -> tuple[Ended, Interrupts]:
         spec = self.spec
-        history = store.history()
-        retention = Retention(store, self.paths.trial, maximize=spec.maximize)
+        goals = spec.goals
+        history = store.history(goals.keys if goals.are_several else ())
+        retention = Retention(
+            store,
+            self.paths.trial,
+            maximize=spec.maximize,
+            objectives=goals.maximize,
+            lead=goals.objectives.index(goals.lead),
+        )
         retention.restore(_finished(history))
         advisor = StudyAdvisor(
             name=spec.study,
@@ -157,6 +178,8 @@ class Session:
             epochs_of=spec.epochs_of,
             first=base_params(spec.space, spec.base),
             history=history,
+            objectives=goals.maximize,
+            lead=goals.objectives.index(goals.lead),
         )
         n_trials = _n_trials(spec)
         controller = Controller(
@@ -172,10 +195,12 @@ class Session:
         with Interrupts() as interrupts:
             driver = Driver(
                 spec=spec,
-                paths=self.paths,
+                identity=self._identity(),
                 store=store,
+                record_ask=lambda trial, config, seed: store.record_ask(
+                    advisor.record_of(trial), config=config, seed=seed
+                ),
                 controller=controller,
-                advisor=advisor,
                 executor=self.executor,
                 placement=placement,
                 lanes=self._lanes(placement, history),
@@ -186,6 +211,32 @@ class Session:
             )
             ended = driver.run(store.open_trials(f"val/{spec.objective.metric}", history))
         return ended, interrupts
+
+    def _identity(self) -> Identity:
+        spec = self.spec
+        return Identity(
+            seed_of=lambda trial: derive(spec.seed, "trial", trial),
+            turn_of=lambda trial: trial,
+            folder_of=self.paths.trial,
+            name_of="trial {}".format,
+            logs_of=lambda trial: f"`tuner logs {trial} --study {spec.study}`",
+        )
+
+    def _confirm(self, store: StudyStore, placement: Placement) -> tuple[Ended, Interrupts]:
+        """Train the best trials again, if that is wanted and there are any."""
+        history = store.history()
+        if self.spec.confirm is None or not best_trials(history, 1, maximize=self.spec.maximize):
+            return Ended.BUDGET, Interrupts()
+        confirmation = Confirmation(
+            spec=self.spec,
+            paths=self.paths,
+            store=store.confirmations(),
+            executor=self.executor,
+            placement=placement,
+            lanes=self._lanes(placement, history),
+            reporter=self.reporter,
+        )
+        return confirmation.run(self.spec.confirm, history)
 
     def _lanes(self, placement: Placement, history: Sequence[StoredTrial]) -> LanePlan:
         spec, device = self.spec, placement.devices[0]
@@ -207,9 +258,12 @@ class Session:
             )
             return self.executor.measure_lanes(LanesRequest(job=job, sizes=sizes)).step_seconds
 
+        search = spec.search
+        if search.lanes == "auto" and "epoch_seconds" in spec.goals.costs:
+            search = search.model_copy(update={"lanes": 1})  # a lane's share of an epoch is no trial's own time
         planned = LanePlan(
             space=spec.space,
-            search=spec.search,
+            search=search,
             on_cpu=device == "cpu",
             measure=measure,
             remembered=Remembered.of("lanes"),
@@ -244,10 +298,12 @@ class Session:
                 storage=self.storage,
                 best_trial=best_trial,
                 best_value=best_value,
+                objectives=self.spec.goals.keys if self.spec.goals.are_several else (),
+                n_front=retention.n_front,
+                confirm_top=self.spec.confirm.top if self.spec.confirm else 0,
+                confirm_seeds=self.spec.confirm.seeds if self.spec.confirm else 0,
             )
         )
-        for note in _notes(self.spec):
-            self.reporter.show(Note(message=note))
 
 
 def _thread_change(kept: int | None, placement: Placement) -> str:
@@ -279,6 +335,12 @@ def _n_trials(spec: Spec) -> int | None:
     return DEFAULT_TRIALS
 
 
+def _n_left(n_trials: int, spec: Spec) -> int:
+    """What there is for workers to do: trials, and after them the runs that confirm the winner."""
+    n_runs = spec.confirm.top * spec.confirm.seeds if spec.confirm else 0
+    return n_trials if n_trials > 0 else max(1, n_runs)
+
+
 def _n_useful(history: Sequence[StoredTrial], n_trials: int | None, workers: int) -> int:
     """Workers that will have a trial; threads do not depend on it, so that numbers do not either."""
     if n_trials is None:
@@ -286,13 +348,24 @@ def _n_useful(history: Sequence[StoredTrial], n_trials: int | None, workers: int
     return max(1, n_trials - sum(trial.is_finished for trial in history))
 
 
-def _finished(history: Sequence[StoredTrial]) -> dict[int, tuple[float | None, int]]:
-    """Value (None when it is not complete) and best epoch of every trial that is over."""
-    return {
-        trial.number: (trial.value if trial.state is TrialState.COMPLETE else None, trial.best_epoch)
-        for trial in history
-        if trial.is_finished
-    }
+def _finished(history: Sequence[StoredTrial]) -> dict[int, Finished]:
+    """Of every trial that is over what decides about its weights."""
+    return {trial.number: _end_of(trial) for trial in history if trial.is_finished}
+
+
+def _end_of(trial: StoredTrial) -> Finished:
+    if trial.state is not TrialState.COMPLETE or not is_feasible(trial.constraints):
+        return Finished(value=None, best_epoch=trial.best_epoch)
+    return Finished(value=trial.value, best_epoch=trial.best_epoch, values=trial.values)
+
+
+def _refuse_other_task(spec: Spec, info: DataInfo) -> None:
+    """Metrics beside the leading one, which the data was prepared for, must be for its task too."""
+    if spec.base.is_own_training:  # its metrics are its own, whatever they are called
+        return
+    other = [name for name in sorted(spec.goals.metrics) if METRICS[name].task not in ("any", info.task)]
+    if other:
+        raise ConfigError(f"{', '.join(other)}: not a metric of {info.task}, which the data is for; name another one")
 
 
 def _refuse_changes(spec: Spec, stored: Spec) -> None:
@@ -323,10 +396,3 @@ def _refuse_other_data(spec: Spec, header: StudyHeader, info: DataInfo) -> None:
             f"fingerprint {old.fingerprint[:12]}, now {new.fingerprint[:12]}); "
             "bring the old data back, or start another study with --study NAME"
         )
-
-
-def _notes(spec: Spec) -> list[str]:
-    notes = []
-    if spec.confirm is not None:
-        notes.append("confirm: is kept with the study, but this version does not re-train the winner")
-    return notes

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import Counter
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tuner.control.controller import TrialState
+from tuner.control.winner import Confirmed
 from tuner.errors import NotFoundError
 from tuner.paths import StudyPaths
+from tuner.study.confirmed import Standing, run_detail, run_of, standing_of
 from tuner.study.queries import StudyReader, StudyRow, TrialDetail, TrialRow
+from tuner.workflows.pick import front_rows, pick
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,17 +22,49 @@ class Status:
     study: StudyRow
     counts: dict[str, int]
     best: TrialRow | None
+    """By the search's own value, which is optimistic; with several objectives the knee of the front."""
+    standing: Standing = field(default_factory=Standing)
+    front: tuple[TrialRow, ...] = ()
+    """Of several objectives: the trials that no other is better than in everything."""
+
+    @property
+    def without_best(self) -> str:
+        """Why there is no best trial, where there is none."""
+        if self.counts.get("complete"):
+            return f"no complete trial of study {self.study.name!r} meets its constraints"
+        return f"no trial of study {self.study.name!r} completed"
+
+    @property
+    def confirmed(self) -> Confirmed | None:
+        """The winner by fresh seeds; None before it is known."""
+        return self.standing.confirmed
 
     def to_json(self) -> dict[str, Any]:
         best = self.best
+        if self.study.objectives:
+            return {
+                "study": self.study.name,
+                "objectives": [
+                    {"metric": objective.name, "direction": objective.direction} for objective in self.study.objectives
+                ],
+                "trials": self.counts,
+                "best": best and _of_front(best),
+                "front": [_of_front(trial) for trial in self.front],
+                "seconds": round(self.study.seconds, 3),
+            }
         return {
             "study": self.study.name,
             "metric": f"val/{self.study.metric}",
             "direction": self.study.direction,
             "trials": self.counts,
             "best": best and {"trial": best.number, "value": best.value, "params": dict(best.params)},
+            "confirmed": self.confirmed and self.confirmed.to_json(),
             "seconds": round(self.study.seconds, 3),
         }
+
+
+def _of_front(trial: TrialRow) -> dict[str, Any]:
+    return {"trial": trial.number, "values": dict(trial.values or {}), "params": dict(trial.params)}
 
 
 def statuses_of(storage: str) -> list[Status]:
@@ -43,8 +80,19 @@ def status_of(storage: str, name: str | None) -> Status:
 
 
 def _status(reader: StudyReader, study: StudyRow) -> Status:
-    counts, best = reader.outline(study)
-    return Status(study=study, counts={state.value: count for state, count in counts.items()}, best=best)
+    if study.objectives:
+        trials = reader.trials(study)
+        front = front_rows(trials)
+        by_state = Counter(trial.state for trial in trials)
+        counts = {state.value: by_state[state] for state in TrialState}
+        return Status(study=study, counts=counts, best=pick(study, trials).trial if front else None, front=front)
+    outline, best = reader.outline(study)
+    return Status(
+        study=study,
+        counts={state.value: count for state, count in outline.items()},
+        best=best,
+        standing=standing_of(reader, study, best),
+    )
 
 
 def trials_of(storage: str, name: str | None) -> list[TrialRow]:
@@ -53,10 +101,16 @@ def trials_of(storage: str, name: str | None) -> list[TrialRow]:
     return reader.trials(reader.study(name))
 
 
-def detail_of(storage: str, name: str | None, number: int) -> TrialDetail:
-    """All that is stored of one trial; NotFoundError when there is none of this number."""
+def detail_of(storage: str, name: str | None, number: int, repeat: int = 0) -> TrialDetail:
+    """All that is stored of one trial, or of its run on the fresh seed `repeat`; NotFoundError when there is none."""
     reader = StudyReader.open(storage)
-    return reader.trial(reader.study(name), number)
+    study = reader.study(name)
+    return _run_detail(reader, study, number, repeat) if repeat else reader.trial(study, number)
+
+
+def _run_detail(reader: StudyReader, study: StudyRow, number: int, repeat: int) -> TrialDetail:
+    _, best = reader.outline(study)
+    return run_detail(reader, study, run_of(standing_of(reader, study, best), number, repeat))
 
 
 def detail_json(detail: TrialDetail) -> dict[str, Any]:
@@ -72,12 +126,13 @@ def detail_json(detail: TrialDetail) -> dict[str, Any]:
     }
 
 
-def log_of(storage: str, name: str | None, number: int) -> str:
-    """The log of one trial; NotFoundError when there is none."""
+def log_of(storage: str, name: str | None, number: int, repeat: int = 0) -> str:
+    """The log of one trial, or of its run on the fresh seed `repeat`; NotFoundError when there is none."""
     reader = StudyReader.open(storage)
     study = reader.study(name)
-    detail = reader.trial(study, number)
-    path = StudyPaths.of(storage, study.name).log(number)
+    detail = detail_of(storage, study.name, number, repeat)
+    paths = StudyPaths.of(storage, study.name)
+    path = paths.confirm(number, repeat) / "log.txt" if repeat else paths.log(number)
     if not path.is_file():
         raise NotFoundError(f"trial {number} of study {study.name!r} ({detail.row.state.value}) has no log at {path}")
     return path.read_text(encoding="utf-8", errors="replace")

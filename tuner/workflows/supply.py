@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from tuner.config.spec import Spec
 from tuner.control.controller import Controller, Job
 from tuner.errors import ConfigError
-from tuner.seeding import derive
-from tuner.study.advisor import StudyAdvisor
-from tuner.study.store import OpenTrial, StudyStore
+from tuner.study.attempts import OpenTrial
+from tuner.workflows.driven import AskRecorder, Identity, Records
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.runs import OpenRun
 
@@ -23,9 +22,10 @@ class Supply:
     """The runs that nobody trains, and the controller that is asked for more."""
 
     spec: Spec
-    store: StudyStore
+    identity: Identity
+    store: Records
+    record_ask: AskRecorder
     controller: Controller
-    advisor: StudyAdvisor
     lanes: LanePlan
     refuse: Refuse
     goes_on: Callable[[], bool]
@@ -87,8 +87,7 @@ class Supply:
             return self.paused.pop(job.trial)
         self.lanes.add(job.params)
         run, problem = self._open(job)
-        asked = self.advisor.record_of(job.trial)
-        self.store.record_ask(asked, config=run.config.model_dump_json(), seed=run.seed)
+        self.record_ask(job.trial, config=run.config.model_dump_json(), seed=run.seed)
         if problem:
             self.refuse(run, problem)
             return None
@@ -98,6 +97,7 @@ class Supply:
         """A trial of an earlier session; None when its params do not go together."""
         job = self.controller.reopen(left.trial, left.params, list(left.values), left.goal)
         run, problem = self._open(job)
+        run.metrics = dict(enumerate(left.metrics, start=1))
         run.checkpoints = list(left.checkpoints)
         run.epoch, run.attempt = len(left.values), left.n_attempts
         self.store.adopt(left.trial, config=run.config.model_dump_json(), seed=run.seed)
@@ -107,9 +107,11 @@ class Supply:
         return run
 
     def _open(self, job: Job) -> tuple[OpenRun, str]:
-        seed = derive(self.spec.seed, "trial", job.trial)
+        seed = self.identity.seed_of(job.trial)
         try:
-            config, problem = self.spec.bind(job.params), ""
+            bound = self.spec.bind(job.params)
+            config = self.spec.on_fold(bound, self.identity.turn_of(job.trial))
+            problem = self.spec.goals.broken(config, {})
         except ConfigError as error:  # a combination that the checks of single bounds could not see
             config, problem = self.spec.base, str(error)
         run = OpenRun(trial=job.trial, params=job.params, config=config, seed=seed, last_epoch=job.last_epoch)

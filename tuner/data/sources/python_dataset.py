@@ -1,7 +1,8 @@
 """A user's own dataset, stacked into one array where that is right, else streamed item by item.
 
 Items are stacked when they fit and are the same each time they are asked for: an augmentation must not be frozen.
-`data.in_memory` overrides the guess. Every item is read once to check its shape, its values and its target.
+`data.in_memory` overrides the guess. Every item is read once to check its shape, its values and its target. Those of a
+test part of its own are the exception: they are read by `read_test` alone, once the search is over.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from tuner.data.datasets import Items, load
 from tuner.data.decoded import CHUNK_BYTES, ArrayRows, Decoded, Request, Rows, Task, WantedTask
 from tuner.data.encoders import ImageEncoder, TensorEncoder, encode_item, encoder_of
 from tuner.data.global_rng import moved_since, seeded, states
+from tuner.data.info import DataInfo
 from tuner.data.items import stored_form
+from tuner.data.parts import ArrayPart, Part, StreamPart
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array, float_scaling, pixel_scaling
 from tuner.data.splits import Indices
@@ -55,14 +58,15 @@ def files(data: PythonData, base_dir: Path) -> tuple[Path, ...]:
 def read(data: PythonData, request: Request) -> Decoded:
     with seeded(seeding.derive(request.seed, "decode")):
         items = Items.open(data, request.base_dir)
-        if not len(items):
+        n_open = len(items) - items.sizes.get("test", 0)
+        if not n_open:
             raise DataError(f"{data.target}: the dataset has no items")
         encoder = encoder_of(_read_stored(items, 0))
-        random = _is_random(items)
+        random = _is_random(items, n_open)
         values: list[Array] = []
-        chunks = _chunks(items, encoder, values)
-        if _is_stacked(data, items, encoder, random=random):
-            rows: Rows = _stack(request.scratch / "items.npy", chunks, len(items), encoder)
+        chunks = _chunks(items, range(n_open), encoder, values)
+        if _is_stacked(data, n_open, encoder, random=random):
+            rows: Rows = _stack(request.scratch / "items.npy", chunks, n_open, encoder)
             content = ""
         else:
             rows = StreamRows(items=items, encoder=encoder, seed=request.seed)
@@ -71,8 +75,45 @@ def read(data: PythonData, request: Request) -> Decoded:
     given = _given(items)
     labels = _labels(items, targets[: items.sizes["train"]]) if task == "classification" else ()
     return Decoded(
-        task=task, labels=labels, rows=rows, targets=targets, given=given, content=content, row_name=items.name
+        task=task,
+        labels=labels,
+        rows=rows,
+        targets=targets,
+        given=given,
+        n_sealed=len(items) - n_open,
+        content=content,
+        row_name=items.name,
     )
+
+
+def read_test(items: Items, encoder: ImageEncoder | TensorEncoder, info: DataInfo, *, seed: int) -> Part:
+    """The items of the test part, read now for the first time; DataError names what is wrong with one."""
+    rows = range(len(items) - items.sizes["test"], len(items))
+    values: list[Array] = []
+    with seeded(seeding.derive(seed, "decode")):
+        chunks = _chunks(items, rows, encoder, values)
+        stored = [chunk for chunk in chunks if info.in_memory]
+    for row, value in zip(rows, values, strict=True):
+        if len(value) != (1 if info.task == "classification" else info.n_targets):
+            raise DataError(f"{items.name(row)}: {len(value)} targets; the training items have another number")
+    targets = torch.from_numpy(_test_targets(items, rows, np.stack(values), info))
+    if info.in_memory:
+        return ArrayPart(inputs=torch.from_numpy(np.concatenate(stored)), targets=targets)
+    return StreamPart(items=items, rows=torch.arange(rows.start, rows.stop), targets=targets, encoder=encoder)
+
+
+def _test_targets(items: Items, rows: range, table: Array, info: DataInfo) -> Array:
+    if info.task == "regression":
+        return _quantities(items, table, rows.start)
+    labels = table[:, 0]
+    wrong = np.flatnonzero((labels != np.floor(labels)) | (labels < 0) | (labels >= info.n_targets))
+    if len(wrong):
+        row = int(wrong[0])
+        raise DataError(
+            f"{items.name(rows[row])}: label {labels[row]}; expected whole numbers from 0 to {info.n_targets - 1}"
+            f" ({len(wrong)} of {len(labels)} items)"
+        )
+    return labels.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -113,10 +154,10 @@ def _encode(items: Items, row: int, x: Any, encoder: ImageEncoder | TensorEncode
         raise DataError(f"{items.name(row)}: {error}") from error
 
 
-def _is_random(items: Items) -> bool:
+def _is_random(items: Items, n_open: int) -> bool:
     """Whether an item differs from one reading to the next, or draws from a global generator."""
     before = states()
-    for row in np.unique(np.linspace(0, len(items) - 1, N_PROBED).astype(np.int64)).tolist():
+    for row in np.unique(np.linspace(0, n_open - 1, N_PROBED).astype(np.int64)).tolist():
         first, *others = (_read_stored(items, row) for _ in range(N_ASKED))
         if any(not np.array_equal(first, other) for other in others):
             return True
@@ -130,10 +171,10 @@ def _read_stored(items: Items, row: int) -> Array:
         raise DataError(f"{items.name(row)}: {error}") from error
 
 
-def _is_stacked(data: PythonData, items: Items, encoder: ImageEncoder | TensorEncoder, *, random: bool) -> bool:
+def _is_stacked(data: PythonData, n_items: int, encoder: ImageEncoder | TensorEncoder, *, random: bool) -> bool:
     if data.in_memory != "auto":
         return bool(data.in_memory)
-    size_bytes = len(items) * int(np.prod(encoder.shape)) * np.dtype(encoder.dtype).itemsize
+    size_bytes = n_items * int(np.prod(encoder.shape)) * np.dtype(encoder.dtype).itemsize
     return not random and size_bytes <= SHARE_OF_MEMORY * available_memory_bytes()
 
 
@@ -148,11 +189,11 @@ def available_memory_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def _chunks(items: Items, encoder: ImageEncoder | TensorEncoder, values: list[Array]) -> Iterator[Array]:
-    """All inputs in pieces; the target of each item is appended to `values`."""
+def _chunks(items: Items, rows: range, encoder: ImageEncoder | TensorEncoder, values: list[Array]) -> Iterator[Array]:
+    """Inputs in pieces; the target of each item is appended to `values`."""
     row_bytes = int(np.prod(encoder.shape)) * np.dtype(encoder.dtype).itemsize
     piece: list[Array] = []
-    for row in range(len(items)):
+    for row in rows:
         x, y = items.read(row)
         piece.append(_encode(items, row, x, encoder))
         values.append(_target_value(items, row, y))
@@ -181,11 +222,13 @@ def _hash(chunks: Iterator[Array], *, ignored: bool) -> str:
 
 
 def _given(items: Items) -> dict[str, Indices]:
-    """The rows of val and test where the user gives them."""
+    """The rows of val where the user gives them; a test part of its own has no rows here, and none is cut."""
     begins = 0
     given: dict[str, Indices] = {}
     for part, size in items.sizes.items():
-        if part != "train":
+        if part == "test":
+            given[part] = np.arange(0)
+        elif part != "train":
             given[part] = np.arange(begins, begins + size)
         begins += size
     return given
@@ -212,14 +255,15 @@ def _targets(items: Items, values: list[Array], wanted: WantedTask) -> tuple[Tas
     return wanted, _quantities(items, table) if wanted == "regression" else _classes(items, table)
 
 
-def _quantities(items: Items, table: Array) -> Array:
+def _quantities(items: Items, table: Array, first_row: int = 0) -> Array:
     with np.errstate(over="ignore"):
         targets = table.astype(np.float32)
     wrong = np.flatnonzero(~np.isfinite(targets).all(axis=1))
     if len(wrong):
         row = int(wrong[0])
         raise DataError(
-            f"{items.name(row)}: the target is {table[row].tolist()}; expected finite numbers of float32's range"
+            f"{items.name(first_row + row)}: the target is {table[row].tolist()};"
+            " expected finite numbers of float32's range"
         )
     return targets
 

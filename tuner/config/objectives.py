@@ -1,0 +1,74 @@
+"""`objective:`: what is optimised, one mapping or a list of several."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tuner.config.messages import Problems
+from tuner.config.metrics import COSTS
+from tuner.config.schema import (
+    AshaPruner,
+    AutoPruner,
+    CmaEsSampler,
+    MedianPruner,
+    NoPruner,
+    Objective,
+    PercentilePruner,
+    Search,
+    Section,
+)
+from tuner.config.searching import read_objective
+from tuner.space.document import Located
+
+MAX_OBJECTIVES = 6
+"""With more, nearly every trial is on the front, which then tells nothing."""
+PARETO_PRUNERS = (AutoPruner, NoPruner, MedianPruner, PercentilePruner, AshaPruner)
+"""Pruners that rank by several objectives."""
+
+
+def read_objectives(root: Located, data: Section | None, problems: Problems) -> tuple[Objective, ...] | None:
+    """All objectives in the order of the file, each with its direction; None after a problem."""
+    node = root.items.get("objective")
+    before = len(problems)
+    if node is None or not isinstance(node.value, tuple):
+        nodes = [node]
+    else:
+        if not 0 < len(node.value) <= MAX_OBJECTIVES:
+            message = f"expected 1 to {MAX_OBJECTIVES} objectives, such as [{{metric: accuracy}}, {{metric: params}}]"
+            problems.add(node, "objective", f"{message}; got {len(node.value)}")
+            return None
+        nodes = [replace(item, key=node.key) for item in node.value]
+    paths = [f"objective.{index}" for index in range(len(nodes))] if len(nodes) > 1 else ["objective"]
+    found = [read_objective(item, path, root, data, problems) for path, item in zip(paths, nodes, strict=True)]
+    if len(problems) > before:
+        return None
+    objectives = tuple(objective for objective in found if objective is not None)
+    _check_together(objectives, node or root, problems)
+    return objectives if len(problems) == before else None
+
+
+def _check_together(objectives: tuple[Objective, ...], node: Located, problems: Problems) -> None:
+    names = [objective.metric for objective in objectives]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        problems.add(node, "objective", f"{twice} is there twice; name each objective once")
+    if all(name in COSTS for name in names):
+        message = (
+            f"{' and '.join(dict.fromkeys(names))} alone cannot tell a trained model from an untrained one; put a "
+            f"metric beside it, such as [{{metric: accuracy}}, {{metric: {names[0]}}}]"
+        )
+        problems.add(node, "objective", message)
+
+
+def check_search(root: Located, objectives: tuple[Objective, ...], search: Search, problems: Problems) -> None:
+    """Not every sampler and pruner can do with several objectives."""
+    if len(objectives) <= 1:
+        return
+    node = root.items.get("search") or root
+    if isinstance(search.sampler, CmaEsSampler):
+        message = "cmaes optimises one objective; for several use auto, tpe, gp, nsga2, nsga3, qmc, random or grid"
+        problems.add(node.items.get("sampler") or node, "search.sampler", message)
+    if not isinstance(search.pruner, PARETO_PRUNERS):
+        kinds = ", ".join(str(cls.model_fields["kind"].default) for cls in PARETO_PRUNERS)
+        message = f"{search.pruner.kind} ranks trials by one objective; for several use one of {kinds}"
+        problems.add(node.items.get("pruner") or node, "search.pruner", message)
