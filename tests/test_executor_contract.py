@@ -61,6 +61,17 @@ class Net(nn.Module):
 
 def broken_data():
     return [(torch.ones(3), 0.5), (torch.ones(3), 1.5)]
+
+def own(config, state):
+    try:
+        for epoch in range(state["epoch"] if state else 0, config["epochs"]):
+            print("own code trains")
+            if config["fifo"]:
+                open(config["fifo"], "w").close()
+                threading.Event().wait()
+            yield {"accuracy": torch.rand(())}, {"epoch": epoch + 1}
+    finally:
+        print("own code was closed")
 """
 
 
@@ -77,6 +88,11 @@ def config_of(**sections: dict[str, Any]) -> TrialConfig:
             **sections,
         }
     )
+
+
+def own_config(fifo: str = "") -> TrialConfig:
+    train = {"kind": "python", "target": "mine.py:own", "epochs": 3, "device": "cpu", "options": {"fifo": fifo}}
+    return TrialConfig.model_validate({"objective": {"metric": "accuracy"}, "train": train})
 
 
 def python_model(**options: object) -> dict[str, Any]:
@@ -328,7 +344,49 @@ def test_both_executors_give_the_same_weights(workers: ProcessExecutor, place: P
     assert hashes[0] == hashes[1]
 
 
+def test_own_training_code_is_a_job_like_all_others(executor: Executor, place: Place) -> None:
+    assert executor.prepare(place.request(own_config())).kind == "none"
+    unbroken = run(executor, place.job(0, own_config()))
+    assert ended(unbroken) == ([1, 2, 3], Outcome.COMPLETED)
+    first = run(executor, place.job(1, own_config()), last=Decision.PAUSE, at=1)
+    assert ended(first) == ([1], Outcome.PAUSED)
+    rest = run(executor, replace(place.job(1, own_config(), attempt=2), checkpoints=saved_by(first)))
+    assert ended(rest) == ([2, 3], Outcome.COMPLETED)
+    assert [item.sha256 for item in (*saved_by(rest), *saved_by(first))] == [item.sha256 for item in saved_by(unbroken)]
+
+
+def test_several_jobs_of_own_training_code_run_one_after_another(executor: Executor, place: Place) -> None:
+    executor.prepare(place.request(own_config()))
+    executor.submit([place.job(trial, own_config()) for trial in (4, 5)])
+    seen: list[tuple[int, int]] = []
+    while not executor.n_free():
+        for vacancy in executor.vacancies():
+            executor.refill(vacancy.slot, [])
+        for event in executor.wait(DEADLINE_S):
+            if isinstance(event, EpochEnd):
+                seen.append((event.trial, event.epoch))
+                executor.reply(event.trial, Decision.CONTINUE)
+    assert seen == [(4, 1), (4, 2), (4, 3), (5, 1), (5, 2), (5, 3)]
+
+
 # -------------------------------------------------------------------------------------------------------- the processes
+
+
+def test_own_training_code_that_hangs_is_killed_when_its_grace_after_an_abort_is_over(
+    workers: ProcessExecutor, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "ABORT_GRACE_S", 0.2)
+    workers.prepare(place.request(own_config()))
+    fifo = place.folder / "fifo"
+    os.mkfifo(fifo)
+    workers.submit([place.job(0, own_config(str(fifo)))])
+    fifo.read_bytes()
+    workers.abort()
+    assert isinstance(next_event(workers), WorkerLost)
+    assert ended(run(workers, place.job(1, own_config()))) == ([1, 2, 3], Outcome.COMPLETED)
+    log = (place.folder / "1" / "log.txt").read_text()
+    assert log.count("own code trains\n") == 3
+    assert log.count("own code was closed\n") == 1
 
 
 def test_what_a_trial_prints_goes_to_its_log(

@@ -490,3 +490,57 @@ def test_a_trial_of_several_objectives_is_reproduced_but_for_what_was_timed() ->
     assert again.is_identical
     assert {number.metric for number in again.numbers} >= {"val/accuracy", "params"}
     assert "latency_ms" not in {number.metric for number in again.numbers}
+
+
+OWN = """
+def run(config, state):
+    for epoch in range(3):
+        yield {"score": config["x"] * (epoch + 1), "price": config["x"] ** 2}, {"epoch": epoch}
+"""
+OWN_SPACE = """
+study: own
+objective: [{metric: score, direction: maximize}, {metric: price, direction: minimize}]
+constraints: ["train.options.x <= 9", "price >= 1"]
+train: {kind: python, target: "own.py:run", epochs: 3, options: {x: 1.0}}
+space:
+  train.options.x: {low: 0.0, high: 10.0}
+search: {trials: 14, workers: 1}
+"""
+
+
+def test_own_training_code_can_have_several_objectives() -> None:
+    Path("own.py").write_text(OWN)
+    Path("own.yaml").write_text(OWN_SPACE)
+    search(SearchRequest(space="own.yaml"), Recorder(), InlineExecutor())
+    for row in rows():
+        x = float(str(row.params["train.options.x"]))
+        if x > 9:
+            assert (row.state.value, row.reason, row.epochs) == ("pruned", "infeasible", 0)
+        elif row.values:
+            assert dict(row.values) == {"val/score": 3 * x, "val/price": x**2}
+            assert row.is_on_front is (x >= 1)  # a larger x costs more, and scores more
+    Path("own.py").write_text(OWN.replace('"price"', '"cost"'))
+    sets = ["study=other", "search.trials=1", 'constraints=["price >= 1"]']
+    search(SearchRequest(space="own.yaml", sets=sets), Recorder(), InlineExecutor())
+    failed = detail_of(STORAGE, "other", 0)
+    assert failed.row.state.value == "failed"
+    assert "the metrics have no 'price', which the file names, in " in failed.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    (
+        (
+            "metric: price",
+            "metric: params",
+            "objective.metric: params is a cost that tuner measures, which it cannot of",
+        ),
+        ('"price >= 1"', '"params >= 1"', "own training code measures itself: name an objective (score, price), or a"),
+        (", direction: minimize", "", "which way price is better only your code knows"),
+    ),
+)
+def test_own_training_code_has_no_costs(old: str, new: str, message: str) -> None:
+    Path("own.yaml").write_text(OWN_SPACE.replace(old, new, 1))
+    with pytest.raises(ConfigError) as caught:
+        load(Path("own.yaml"))
+    assert message in str(caught.value)

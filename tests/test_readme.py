@@ -23,6 +23,7 @@ from tuner.config.schema import (
     PRUNER_KINDS,
     SAMPLER_KINDS,
     SCHEDULE_KINDS,
+    TRAIN_KINDS,
 )
 from tuner.config.sections import TRIAL_SECTIONS
 from tuner.config.spec import load
@@ -39,6 +40,7 @@ KINDS = {
     "loss": LOSS_KINDS,
     "optimizer": OPTIMIZER_KINDS,
     "schedule": SCHEDULE_KINDS,
+    "train": TRAIN_KINDS,
     "search.sampler": SAMPLER_KINDS,
     "search.pruner": PRUNER_KINDS,
 }
@@ -94,7 +96,7 @@ def options_of(text: str) -> set[str]:
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with the README's own model, data and space file."""
     monkeypatch.chdir(tmp_path)
-    for file in ("rings.py", "rings.yaml"):
+    for file in ("rings.py", "rings.yaml", "adversary.py", "adversary.yaml"):
         (tmp_path / file).write_text(block_of(file), encoding="utf-8")
     return tmp_path
 
@@ -130,6 +132,15 @@ def test_the_own_model_and_data_are_searched(workplace: Path) -> None:
     assert result.status.best is not None
     assert result.status.best.value > 0.5
     assert {"model.options.hidden", "model.options.activation"} <= set(result.status.best.params)
+
+
+def test_the_own_training_code_is_searched(workplace: Path) -> None:
+    torch.set_num_threads(1)
+    sets = ("search.trials=2", "train.epochs=4", "search.workers=1", "search.pruner=none")
+    result = search(SearchRequest(space="adversary.yaml", sets=sets), None, InlineExecutor())
+    assert result.status.counts["complete"] == 2
+    assert result.status.best is not None
+    assert {"train.options.width", "train.options.lr"} == set(result.status.best.params)
 
 
 @pytest.mark.slow

@@ -60,13 +60,19 @@ def _expectation(export: Export) -> list[str]:
     return [f"expect {bundle.metric} {number(mean)}{spread} ({seeds} fresh seed{'s' * (seeds > 1)})"]
 
 
+def _reevaluated(export: Export) -> str:
+    if export.reevaluated is None:
+        return "as your own code measured it: tuner cannot evaluate it again"
+    return f"re-evaluated {number(export.reevaluated)}"
+
+
 def _text(export: Export) -> str:
     bundle = export.bundle
     run = f", fresh seed {export.repeat}" if export.repeat else ""
     lines = [
         (
             f"trial {bundle.trial} of {bundle.study}{run}, epoch {bundle.epoch}: {bundle.metric} "
-            f"{number(bundle.value)}, re-evaluated {number(export.reevaluated)}"
+            f"{number(bundle.value)}, {_reevaluated(export)}"
         ),
         *([f"picked: {export.picked}", f"  {named(bundle.objectives)}"] if bundle.objectives else []),
         *_expectation(export),

@@ -7,7 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuner.config.schema import PythonData, PythonModel, TrialConfig
+from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
 from tuner.config.spec import Spec
 from tuner.registry import target_file
 from tuner.space.parameters import Choices
@@ -15,8 +15,9 @@ from tuner.space.parameters import Choices
 
 def targets_of(config: TrialConfig) -> tuple[str, ...]:
     """The python targets of a config, each once."""
-    sections = (config.data, config.model)
-    return tuple(dict.fromkeys(item.target for item in sections if isinstance(item, (PythonData, PythonModel))))
+    sections = (config.data, config.model, config.train)
+    python = (PythonData, PythonModel, PythonTrain)
+    return tuple(dict.fromkeys(item.target for item in sections if isinstance(item, python)))
 
 
 def source_of(target: str, base_dir: Path) -> Path | None:
@@ -39,7 +40,7 @@ def reachable_targets(spec: Spec) -> tuple[str, ...]:
     named = (spec.document.get("model") or {}).get("target")
     found += [named] if isinstance(named, str) else []
     for parameter in spec.space.parameters:
-        if parameter.name == "model.target" and isinstance(parameter.domain, Choices):
+        if parameter.name in ("model.target", "train.target") and isinstance(parameter.domain, Choices):
             found += [str(value) for value in parameter.domain.values]
     return tuple(dict.fromkeys(found))
 

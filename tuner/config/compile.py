@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tuner.config import own
 from tuner.config.bind import PerLayer
 from tuner.config.conditions import ancestors, candidates, in_parents_first, parents_of
 from tuner.config.domains import Target, read_domain, values_of
@@ -99,6 +100,8 @@ def _compile_entry(entries: Entries, name: str) -> None:
     reason = refusal(name)
     if reason is not None:
         entries.refuse(name, reason, at_key=True)
+    elif name.partition(".")[0] not in entries.base:
+        entries.refuse(name, own.left_out(name), at_key=True)
     if name in entries.wrong:
         return
     conditions, layers = _relations(entries, name)

@@ -60,8 +60,10 @@ def _effective(document: Mapping[str, Any], base: TrialConfig, goals: Goals) -> 
 
 
 def _base_values(
-    section: str, document: Mapping[str, Any], base: Section, space: Mapping[str, Any]
+    section: str, document: Mapping[str, Any], base: Section | None, space: Mapping[str, Any]
 ) -> Iterator[tuple[str, object]]:
+    if base is None:  # left out
+        return
     kinds = space.get(f"{section}.kind", {}).get("choices")
     yield from _leaves(section, base.model_dump())
     for kind in kinds or ():

@@ -90,7 +90,7 @@ class Entries:
 
     nodes: Mapping[str, Located]
     base: Mapping[str, Section | None]
-    """The sections of the base config; None for those that are wrong themselves."""
+    """The sections of the base config; None for those that are wrong themselves. Own training code needs few."""
     base_kinds: Mapping[str, str | None]
     """The kind of each section that has kinds; None where it is wrong."""
     released: frozenset[str]

@@ -49,7 +49,7 @@ def json_schema() -> JsonSchema:
         "description": "One training run, what of it varies, and how to search.",
         "type": "object",
         "additionalProperties": False,
-        "required": ["data"],
+        **_by_trainer(),
         "properties": properties,
         "definitions": definitions,
     }
@@ -126,10 +126,23 @@ def _draft_7(schema: Any) -> Any:
     return found
 
 
+def _by_trainer() -> JsonSchema:
+    """Tuner's own loop needs data and knows its metrics; own training code has any metric, with its direction."""
+    kind = {"properties": {"kind": {"const": "python"}}, "required": ["kind"]}
+    one = {"required": ["metric", "direction"]}
+    directed = {"properties": {"objective": {**one, "items": one}}, "required": ["objective"]}
+    named = {"properties": {"metric": {"enum": _metric_names()}}}
+    known = {"properties": {"objective": {**named, "items": named}}, "required": ["data"]}
+    return {"if": {"properties": {"train": kind}, "required": ["train"]}, "then": directed, "else": known}
+
+
+def _metric_names() -> list[str]:
+    return [*METRICS, *(f"val/{name}" for name in METRICS), *COSTS]
+
+
 def _refine(definitions: dict[str, JsonSchema]) -> None:
     """What the file accepts beyond the classes: names of metrics, short forms, durations."""
-    metrics = [*METRICS, *(f"val/{name}" for name in METRICS), *COSTS]
-    definitions["Objective"]["properties"]["metric"].update(enum=metrics)
+    definitions["Objective"]["properties"]["metric"].update(anyOf=[{"enum": _metric_names()}, {"type": "string"}])
     search = definitions["Search"]["properties"]
     for name in ("sampler", "pruner"):
         kinds: JsonSchema = {"enum": list(KINDS[f"search.{name}"])}
@@ -154,7 +167,7 @@ def _space() -> JsonSchema:
         "properties": {path: _entry(fields) for path, fields in paths.items()},
         "patternProperties": {
             rf"^({items})\.\d+$": _entry([FieldType(annotation=Any)]),
-            r"^(data|model)\.options\..+$": _entry([FieldType(annotation=Any)]),
+            r"^(data|model|train)\.options\..+$": _entry([FieldType(annotation=Any)]),
         },
     }
 

@@ -37,6 +37,8 @@ def lane_key(config: TrialConfig, *, one_rule: bool = False) -> str:
 
     A rate of 0 counts as another shape than one above 0: the layer is not there.
     """
+    if config.is_own_training:
+        return config.model_dump_json()  # never lanes: nobody else knows its steps
     shape = config.model_dump(mode="json", exclude={"optimizer", "schedule", "objective", "seed"})
     train = shape["train"]
     for name in ("epochs", "grad_clip", "early_stopping"):

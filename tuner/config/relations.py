@@ -11,7 +11,6 @@ from pydantic import BaseModel
 from tuner.config.conditions import reachable
 from tuner.config.entries import Entries, Layers, NeverActiveError, Varied
 from tuner.config.messages import suggestion
-from tuner.config.sections import TRIAL_SECTIONS
 from tuner.config.targets import paths_of
 from tuner.space.document import Located, show
 from tuner.space.parameters import AnyOf, Choices, Condition, Domain, IntRange, Scalar
@@ -94,7 +93,7 @@ def _check_constant(entries: Entries, name: str, parent: str, values: Located, w
 def _constant(entries: Entries, path: str) -> object:
     """The value that the base config, with its defaults, has at a path."""
     section, *rest = path.split(".")
-    if section not in TRIAL_SECTIONS or not rest:
+    if section not in entries.base or not rest:
         return _Found.ABSENT
     found: object = entries.base[section]
     if found is None:
@@ -124,7 +123,7 @@ def _is_same(found: object, value: object) -> bool:
 
 
 def _known(entries: Entries) -> list[str]:
-    bases = [(name, entries.base[name]) for name in TRIAL_SECTIONS]
+    bases = entries.base.items()
     paths = [path for name, base in bases if base for path in paths_of(name, getattr(base, "kind", None))]
     return list(dict.fromkeys([*entries.nodes, *paths]))
 

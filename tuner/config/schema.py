@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu"]
 Task = Literal["auto", "classification", "regression"]
@@ -403,21 +411,46 @@ class EarlyStopping(Section):
     min_delta: NonNegative = 0.0
 
 
-class Train(Section):
-    """The training run of one trial."""
+class TrainSection(Section):
+    """What every way to train takes."""
 
     epochs: Annotated[int, Field(ge=1)] = 20
-    batches_per_epoch: Annotated[int, Field(ge=1)] | None = None
-    """Batches in one epoch; null takes all of the training part."""
     early_stopping: Annotated[EarlyStopping | None, BeforeValidator(_off_to_none)] = None
     """Mapping, or `off`."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
+
+
+class StandardTrain(TrainSection):
+    """tuner's own loop."""
+
+    kind: Literal["standard"] = "standard"
+    batches_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    """Batches in one epoch; null takes all of the training part."""
     precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
     """Arithmetic of forward and backward: `auto` is bf16 on CUDA cards that have it, else fp32. bf16 and fp16 are for
     CUDA, the CPU takes fp32 for them; fp64 keeps weights and inputs in double precision."""
     grad_clip: Positive | None = None
     """Largest norm of the gradient (torch.nn.utils.clip_grad_norm_)."""
+
+
+class PythonTrain(TrainSection):
+    """A user's own training code: a generator that yields (metrics, state) after every epoch."""
+
+    kind: Literal["python"] = "python"
+    target: str
+    """`package.module:Name` or `file.py:Name`; a file is relative to the space file."""
+    options: dict[str, Any] = {}
+    """What the code finds in its config; searchable as `train.options.NAME`."""
+
+    # What only tuner's own loop has, as it is without it: no options, so that giving them is an error.
+    batches_per_epoch: ClassVar[None] = None
+    precision: ClassVar[Literal["auto"]] = "auto"
+    grad_clip: ClassVar[None] = None
+
+
+Train = StandardTrain | PythonTrain
+TRAIN_KINDS: dict[str, type[Train]] = {"standard": StandardTrain, "python": PythonTrain}
 
 
 # ------------------------------------------------------------------------------------------------- objective and search
@@ -657,6 +690,7 @@ SECTION_KINDS: dict[str, dict[str, Any]] = {
     "loss": LOSS_KINDS,
     "optimizer": OPTIMIZER_KINDS,
     "schedule": SCHEDULE_KINDS,
+    "train": TRAIN_KINDS,
 }
 """Sections whose class depends on `kind`; all others have one class."""
 
@@ -665,10 +699,16 @@ DEFAULT_KINDS: dict[str, str] = {
     "loss": "auto",
     "optimizer": "adamw",
     "schedule": "constant",
+    "train": "standard",
     "search.sampler": "auto",
     "search.pruner": "auto",
 }
 """The kind of a section that does not name one; `data` must."""
+
+
+_LEFT_OUT: Any = None
+"""A section that `train: {kind: python}` does without. The types below do not say so: they are what tuner's own loop
+relies on, which never sees such a config, as `_is_whole` makes sure."""
 
 
 class TrialConfig(Section):
@@ -677,9 +717,29 @@ class TrialConfig(Section):
     seed: int = 0
     """The study's seed; a trial's own seeds are derived from it and the trial's number."""
     objective: Objective
-    data: Data
-    model: Model
-    loss: Loss
-    optimizer: Optimizer
-    schedule: Schedule
+    data: Data = _LEFT_OUT
+    model: Model = _LEFT_OUT
+    loss: Loss = _LEFT_OUT
+    optimizer: Optimizer = _LEFT_OUT
+    schedule: Schedule = _LEFT_OUT
     train: Train
+
+    @property
+    def is_own_training(self) -> bool:
+        """Whether the user's own code trains; the sections that it does without are None then."""
+        return isinstance(self.train, PythonTrain)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> TrialConfig:
+        missing = [name for name in OPTIONAL_SECTIONS if getattr(self, name) is None]
+        if missing and not self.is_own_training:
+            raise ValueError(f"{', '.join(missing)}: missing")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_left_out(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {name: value for name, value in serialize(self).items() if value is not None}
+
+
+OPTIONAL_SECTIONS = ("data", "model", "loss", "optimizer", "schedule")
+"""What `train: {kind: python}` can do without."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
 
+from tuner.config import own
 from tuner.config.messages import Problems, suggestion, unknown_key
 from tuner.config.metrics import COSTS, METRICS
 from tuner.config.schema import Confirm, CsvData, GridSampler, Objective, PythonData, Search, Section
@@ -59,6 +60,8 @@ def read_objective(
     objective = read_section("objective", node, root, problems)
     if len(problems) > before or not isinstance(objective, Objective):
         return None
+    if own.trains(root):
+        return own.read_objective(root, node or root, objective, problems)
     metric = node.items.get("metric") if node else None
     name = objective.metric.removeprefix("val/")
     reason = _metric_problem(name, data)

@@ -20,7 +20,6 @@ from tuner.config.schema import (
     Objective,
     Search,
     Section,
-    Train,
 )
 from tuner.space.document import Located, show
 
@@ -31,10 +30,15 @@ KINDS: dict[str, Mapping[str, type[Section]]] = {
 }
 """The class of each kind, for the sections that have kinds."""
 
-CLASSES: dict[str, type[Section]] = {"objective": Objective, "train": Train, "search": Search, "confirm": Confirm}
+CLASSES: dict[str, type[Section]] = {"objective": Objective, "search": Search, "confirm": Confirm}
 """The class of the other sections."""
 
-NOUNS: dict[str, str] = {"data": "data source", "search.sampler": "sampler", "search.pruner": "pruner"}
+NOUNS: dict[str, str] = {
+    "data": "data source",
+    "train": "way to train",
+    "search.sampler": "sampler",
+    "search.pruner": "pruner",
+}
 """What a kind of a section is called, where it is not the section's own name."""
 
 TRIAL_SECTIONS = ("data", "model", "loss", "optimizer", "schedule", "train")

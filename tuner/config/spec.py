@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuner.config import differences, edits
+from tuner.config import differences, edits, own
 from tuner.config.bind import PerLayer, UnplaceableError, decode, section_data
 from tuner.config.bounds import check_bounds
 from tuner.config.compile import Compiled, compile_space
@@ -78,7 +78,7 @@ class Spec:
         values = decode(self.space, self.per_layer, params)
         sections: dict[str, Section] = {}
         places: list[Place] = []
-        for name in TRIAL_SECTIONS:
+        for name in (name for name in TRIAL_SECTIONS if getattr(self.base, name) is not None):
             found = _bound(name, self.document.get(name) or {}, values)
             if isinstance(found, Section):
                 sections[name] = found
@@ -90,8 +90,8 @@ class Spec:
 
     def on_fold(self, config: TrialConfig, turn: int) -> TrialConfig:
         """The config with the fold that validates it, where there are folds: they take turns."""
-        split = config.data.split
-        if split.folds is None:
+        split = config.data.split if config.data else None
+        if split is None or split.folds is None:
             return config
         data = config.data.model_copy(update={"split": split.model_copy(update={"fold": turn % split.folds})})
         return config.model_copy(update={"data": data})
@@ -153,15 +153,17 @@ def load(path: Path, sets: Sequence[str] = (), overrides: Mapping[str, Any] | No
 def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], problems: Problems) -> Spec:
     check_root(root, problems)
     study, seed = read_study(root, file, problems), read_seed(root, problems)
-    sections = {name: read_section(name, root.items.get(name), root, problems) for name in TRIAL_SECTIONS}
-    objectives = read_objectives(root, sections["data"], problems)
+    needed = [name for name in TRIAL_SECTIONS if name not in own.sections_left_out(root)]
+    sections = {name: read_section(name, root.items.get(name), root, problems) for name in needed}
+    objectives = read_objectives(root, sections.get("data"), problems)
     search = read_search(root, problems)
+    own.check(root, needed, problems)
     compiled = _compile(root, sections, released, problems)
     confirm = read_confirm(root, compiled.space, problems, n_objectives=len(objectives or ()) or 1)
     if search is not None:
         check_grid(root, search, compiled.space, problems)
         check_search(root, objectives or (), search, problems)
-    constraints = read_constraints(root, sections, compiled, problems)
+    constraints = read_constraints(root, sections, compiled, objectives or (), problems)
     problems.raise_if_any()
     assert objectives is not None
     assert search is not None

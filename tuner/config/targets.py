@@ -22,9 +22,13 @@ _FORBIDDEN = {
         _SAME_DATA,
     ),
     "data.download": _SAME_DATA,
+    "train.kind": "says who trains; numbers of different code do not compare",
     "train.device": "says where to train; what a trial is worth must not depend on it",
 }
 """Paths that `space:` may not vary, and why."""
+
+_EXAMPLES = {"data": "batch_size", "train": "epochs"}
+"""A field that can vary, for the sections whose kind cannot."""
 
 _UNLIMITED = ("options",)
 """Fields that take any key."""
@@ -45,13 +49,8 @@ def refusal(name: str) -> str | None:
     if section not in TRIAL_SECTIONS:
         return f"unknown section {section!r}{suggestion(section, TRIAL_SECTIONS)}"
     if not rest or not all(name.split(".")):
-        example = f"{section}.kind" if section in KINDS and section != "data" else f"{section}.{_example(section)}"
-        return f"expected the path of one field, such as {example}"
+        return f"expected the path of one field, such as {section}.{_EXAMPLES.get(section, 'kind')}"
     return None
-
-
-def _example(section: str) -> str:
-    return "batch_size" if section == "data" else "epochs"
 
 
 def fields_by_kind(name: str, kinds: tuple[str | None, ...]) -> dict[str | None, FieldType | None]:

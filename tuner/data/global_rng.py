@@ -18,13 +18,18 @@ def seeded(seed: int) -> Iterator[None]:
     In training they belong to the loop (dropout draws from torch's), so that reading an item must not move them.
     """
     before = states()
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002 - what users' transforms draw from
-    torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA's as well
+    reseed(seed)
     try:
         yield
     finally:
         restore(before)
+
+
+def reseed(seed: int) -> None:
+    """Set all three generators to where a seed begins."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002 - what users' transforms draw from
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed CUDA's as well
 
 
 def seed_accelerators(seed: int) -> None:

@@ -11,7 +11,8 @@ class DataInfo:
     """Sizes, shapes and classes of a prepared data set."""
 
     kind: str
-    task: Literal["classification", "regression"]
+    task: Literal["classification", "regression", "none"]
+    """none where there is no data that tuner knows of."""
     input_shape: tuple[int, ...]
     """Shape of one input as the model sees it: (C, H, W) for images, (F,) for tables."""
     n_targets: int
@@ -34,3 +35,18 @@ class DataInfo:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DataInfo:
         return cls(**{**data, "input_shape": tuple(data["input_shape"]), "labels": tuple(data["labels"])})
+
+
+NO_DATA = DataInfo(
+    kind="none",
+    task="none",
+    input_shape=(),
+    n_targets=0,
+    labels=(),
+    n_train=0,
+    n_val=0,
+    n_test=0,
+    fingerprint="",
+    in_memory=True,
+)
+"""Own training code brings its own."""

@@ -74,7 +74,7 @@ def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Pa
 
 def _wanted_task(data: Data, metric: str) -> WantedTask:
     own: WantedTask = data.task if isinstance(data, (CsvData, PythonData)) else "auto"
-    known = METRICS[metric].task
+    known = METRICS[metric].task if metric in METRICS else "any"  # own training code has metrics of its own
     wanted: WantedTask = "auto" if known == "any" else known
     if "auto" not in (own, wanted) and own != wanted:
         raise DataError(f"data.task is {own}, but objective.metric {metric} is for {wanted}; change one of them")

@@ -12,6 +12,7 @@ from tuner.errors import TunerError
 from tuner.training.events import Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.training.loop import AbortedError
+from tuner.training.own import OwnCodeError
 
 _log = logging.getLogger("tuner")
 
@@ -25,6 +26,9 @@ def ended_by(job: TrainJob, error: BaseException) -> TrialEnd:
     if isinstance(error, TunerError):
         _log.error("%s", error)
         return _end(job, Outcome.INFEASIBLE, str(error), f"{type(error).__name__}: {error}")
+    if isinstance(error, OwnCodeError):
+        _log.error("%s", error)
+        return _end(job, Outcome.CRASHED, str(error), str(error))
     if is_out_of_memory(error):
         return _end(job, Outcome.OOM, _first_line(error) or "out of memory", "out of memory")
     _log.error("trial %d crashed", job.trial, exc_info=error)

@@ -113,7 +113,7 @@ class LaneCrew:
                 raise
         else:
             return run
-        _free()  # what lanes that ended leave behind may be enough
+        free()  # what lanes that ended leave behind may be enough
         run = Run.build(job, self.prepared_of(job))
         resume(run)
         return run
@@ -169,7 +169,7 @@ class LaneCrew:
         why = str(error) if isinstance(error, TapeError) else short(error)
         self.waiting = [*(run.job.trial for run in self.active), *self.waiting]
         self._regroup([])
-        _free()
+        free()
         for trial in self.waiting:
             with self.logging_to(self.jobs[trial]):
                 _log.warning("%d lanes do not work (%s); going on with %d", n_lanes, why, self.capacity)
@@ -189,7 +189,7 @@ class LaneCrew:
         return ends
 
 
-def _free() -> None:
+def free() -> None:
     """Let go of the memory of runs that are over: those that refer to themselves wait for the collector."""
     gc.collect()
     if torch.cuda.is_available():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib import import_module
@@ -15,12 +14,13 @@ from tuner.config.schema import Data, PythonModel
 from tuner.data.augment import Augmenter
 from tuner.data.batches import eval_batches
 from tuner.data.global_rng import seeded
-from tuner.data.info import DataInfo
+from tuner.data.info import NO_DATA, DataInfo
 from tuner.data.prepare import NOT_DECODED, Prepared, prepare
 from tuner.device import precision_of, resolve
-from tuner.errors import StorageError, TunerError, VerificationError
+from tuner.errors import TunerError, VerificationError
 from tuner.execution.failures import short
 from tuner.execution.lanes import Answer, Events, LaneCrew
+from tuner.execution.own import OwnCrew, check_code, write_state
 from tuner.execution.protocol import (
     EvaluateRequest,
     Evaluation,
@@ -32,14 +32,13 @@ from tuner.execution.protocol import (
     MeasureRequest,
     PrepareRequest,
 )
+from tuner.execution.stored import stored_state, write_tensors
 from tuner.execution.trial_logs import TrialLogs
 from tuner.models.build import build_model, check_output
 from tuner.optim.losses import LossFunction, build_loss
 from tuner.optim.updates import build_update
-from tuner.paths import write_atomically
 from tuner.registry import target_file
 from tuner.seeding import derive
-from tuner.training import checkpoint as checkpoints
 from tuner.training import probe
 from tuner.training.evaluate import evaluate
 from tuner.training.events import Decision, EpochEnd, TrialEnd
@@ -83,6 +82,9 @@ class Runner:
         """
         self._request = request
         torch.set_num_threads(request.threads)
+        if request.config.is_own_training:
+            resolve(request.config.train.device)
+            return self._data(request.config.data).info if check_code(request).takes_data else NO_DATA
         if needs_scikit_learn(request.metric):
             import_module("sklearn.metrics")  # 3.2 s that would be counted as the first epoch's
         prepared = self._data(request.config.data)
@@ -93,6 +95,8 @@ class Runner:
         """Training steps of the base config; whatever goes wrong in them is left to the trials, which report it."""
         self._request = request.prepare
         job = _probe_job(request)
+        if job.config.is_own_training:  # an epoch of it can take any time
+            return Measured()
         try:
             prepared = self._data(job.config.data)
             if not request.device.startswith("cuda"):
@@ -154,7 +158,8 @@ class Runner:
         user's code or the machine can do.
         """
         logs = TrialLogs()
-        crew = LaneCrew(
+        kind = OwnCrew if jobs[0].config.is_own_training else LaneCrew
+        crew = kind(
             prepared_of=lambda job: self._data(job.config.data), logging_to=logs.to, should_abort=self._should_abort
         )
         known = {job.trial: job for job in jobs}
@@ -176,16 +181,19 @@ class Runner:
             logs.events(known, ends)
             return ends
         finally:
+            steps.close()  # own training code may still log what it does at its end
             logs.close()
 
     def evaluate(self, request: EvaluateRequest) -> Evaluation:
         """Load the weights of one epoch and evaluate them as the training loop did."""
         job = request.job
+        if job.config.is_own_training:
+            return write_state(job, request.epoch, request.weights.parent)
         self._request = request.prepare
         torch.set_num_threads(job.threads)
         prepared = self._data(job.config.data)
         loss = build_loss(job.config.loss, prepared.info)
-        state = _stored_weights(job, request.epoch)
+        state = stored_state(job, request.epoch)["model"]
         try:
             model = _restored(job, prepared, loss, state)
             metrics = _evaluated(job, prepared, loss, model, opens_test=request.opens_test)
@@ -219,17 +227,6 @@ def _probe_job(request: MeasureRequest) -> TrainJob:
     )
 
 
-def _stored_weights(job: TrainJob, epoch: int) -> dict[str, torch.Tensor]:
-    stored = next((item for item in job.checkpoints if item.epoch == epoch), None)
-    if stored is None:
-        raise VerificationError(f"trial {job.trial} has no stored weights of epoch {epoch}")
-    try:
-        weights: dict[str, torch.Tensor] = checkpoints.load(job.folder, stored, torch.device("cpu"))["model"]
-    except checkpoints.CorruptCheckpointError as error:
-        raise VerificationError(f"the weights of trial {job.trial} cannot be trusted: {error}") from error
-    return weights
-
-
 def _restored(job: TrainJob, prepared: Prepared, loss: LossFunction, weights: dict[str, torch.Tensor]) -> nn.Module:
     model = build_model(
         job.config.model, info=prepared.info, n_outputs=loss.n_outputs(prepared.info), base_dir=job.base_dir, seed=0
@@ -259,13 +256,7 @@ def _evaluated(
 
 
 def _write_weights(path: Path, model: nn.Module) -> None:
-    # In memory first: torch reports a full disk as RuntimeError.
-    buffer = io.BytesIO()
-    torch.save({name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()}, buffer)
-    try:
-        write_atomically(path, buffer.getvalue())
-    except OSError as error:
-        raise StorageError(f"{path}: the weights cannot be written: {error.strerror}") from error
+    write_tensors(path, {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
 
 
 def _try_out(request: PrepareRequest, prepared: Prepared) -> None:

@@ -1,6 +1,7 @@
 """The export of a trial: a folder that stands for itself.
 
 model.pt       the plain state_dict; torch.load(..., weights_only=True)
+state.pt       of own training code: what it yielded after the best epoch; model.pt is there when that has a `model`
 bundle.json    config, params, input specification, preprocessing, labels, metrics, fingerprints, versions, and the
                sha256 of every other file
 README.md      model card
@@ -39,7 +40,9 @@ class Bundle:
     metric: str
     value: float
     metrics: Mapping[str, float | None]
-    """`<split>/<metric>` of the exported weights, evaluated again; None where not defined."""
+    """`<split>/<metric>` of the exported weights, evaluated again; None where not defined.
+
+    Of own training code what it yielded after that epoch."""
     params: Mapping[str, Any]
     config: TrialConfig
     data: DataInfo
@@ -87,7 +90,8 @@ class Bundle:
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             problem = str(error).partition("\n")[0]
             raise VerificationError(f"{path}: changed since it was exported ({problem}); export it again") from error
-        for name in {WEIGHTS, *bundle.files}:
+        needed = set() if bundle.config.is_own_training else {WEIGHTS}
+        for name in needed | set(bundle.files):
             if not (folder / name).is_file() or sha256_of(folder / name) != bundle.files.get(name):
                 raise VerificationError(f"{folder / name}: missing or changed since it was exported; export it again")
         return bundle

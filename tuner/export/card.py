@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from tuner.export import own_card
 from tuner.export.bundle import Bundle
 
 
 def render(bundle: Bundle) -> str:
     """Markdown: what the model is, how good it is on which data, and how to use it."""
+    if bundle.config.is_own_training:
+        return own_card.render(bundle)
     return "\n".join(
         [
             f"# {bundle.study}, trial {bundle.trial}",

@@ -66,6 +66,11 @@ def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
     """
     folder = Path(path)
     bundle = Bundle.read(folder)
+    if bundle.config.is_own_training:
+        raise UsageError(
+            f"{folder}: its model was built by your own training code, and only that can build it again: "
+            f"take its state, torch.load({str(folder / 'state.pt')!r}, weights_only=True)"
+        )
     targets = targets_of(bundle.config)
     if targets and not allow_code:
         raise UsageError(

@@ -13,6 +13,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -24,6 +25,7 @@ from tuner.training import checkpoint as checkpoints
 from tuner.training.checkpoint_files import retain
 from tuner.training.evaluate import evaluate
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome
+from tuner.training.job import TrainJob
 from tuner.training.metrics import recorded_for
 from tuner.training.run import Run, in_precision
 from tuner.training.steps import TrainStep
@@ -35,7 +37,23 @@ class AbortedError(Exception):
     """The driver wants the run to end at once, in the middle of an epoch."""
 
 
-def outcome_of(run: Run, end: EpochEnd, decision: Decision) -> Outcome | None:
+class TrialRun(Protocol):
+    """A trial while it trains, by tuner's own loop or by the user's code."""
+
+    job: TrainJob
+    epoch: int
+    """The last one that is over."""
+    device: torch.device
+    """Where its checkpoints are loaded to."""
+
+    @property
+    def is_over(self) -> bool: ...
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take over a checkpoint."""
+
+
+def outcome_of(run: TrialRun, end: EpochEnd, decision: Decision) -> Outcome | None:
     """How a run ends after an epoch and the driver's word on it; None when it goes on."""
     if end.checkpoint is None:
         return Outcome.DIVERGED
@@ -46,7 +64,7 @@ def outcome_of(run: Run, end: EpochEnd, decision: Decision) -> Outcome | None:
     return Outcome.PAUSED if decision is Decision.PAUSE else None
 
 
-def over(run: Run) -> Outcome:
+def over(run: TrialRun) -> Outcome:
     """How a run ended that is over by itself."""
     return Outcome.COMPLETED if run.epoch >= run.job.config.train.epochs else Outcome.EARLY_STOPPED
 
@@ -153,7 +171,7 @@ def _validate(run: Run) -> dict[str, float]:
     return evaluate(run.model, batches, loss=run.loss, info=info, names=names, split="val")
 
 
-def resume(run: Run) -> None:
+def resume(run: TrialRun) -> None:
     """Restore the newest checkpoint that is whole, together with the best epoch's; from scratch when there is none."""
     by_epoch = {item.epoch: item for item in run.job.checkpoints}
     for item in run.job.checkpoints:
@@ -170,7 +188,7 @@ def resume(run: Run) -> None:
         _log.warning("no checkpoint is whole; training from scratch")
 
 
-def _verify_best(run: Run, epoch: int, by_epoch: dict[int, Checkpoint]) -> None:
+def _verify_best(run: TrialRun, epoch: int, by_epoch: dict[int, Checkpoint]) -> None:
     if epoch not in by_epoch:
         raise checkpoints.CorruptCheckpointError(f"{run.job.folder}: the best epoch ({epoch}) has no checkpoint")
     checkpoints.verify(run.job.folder, by_epoch[epoch])

@@ -26,7 +26,7 @@ N_BINARY = 2
 MIN_ROWS_R2 = 2
 """One row has no variance."""
 
-CHEAP: dict[Task, tuple[str, ...]] = {
+CHEAP: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy"),
     "regression": ("mse", "rmse", "mae", "r2"),
 }
@@ -87,12 +87,12 @@ class Predictions:
         return bool(np.unique(self.y_true).size == self.scores.shape[1])
 
 
-def names_for(task: Task) -> tuple[str, ...]:
+def names_for(task: str) -> tuple[str, ...]:
     """Every metric of the task, without `loss`, which the training loop has itself."""
     return tuple(name for name, info in METRICS.items() if info.task == task)
 
 
-def recorded_for(task: Task, objective: str, others: Iterable[str] = ()) -> tuple[str, ...]:
+def recorded_for(task: str, objective: str, others: Iterable[str] = ()) -> tuple[str, ...]:
     """The metrics to record each epoch: the objective's, others that are named, and the cheap ones.
 
     Raises ConfigError when one of them belongs to the other task.

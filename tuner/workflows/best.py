@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.config.code import fingerprints, targets_of
-from tuner.config.schema import PythonData, PythonModel, TrialConfig
+from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
 from tuner.config.spec import Spec
 from tuner.control.winner import Confirmed
 from tuner.errors import NotFoundError, UsageError, VerificationError
@@ -25,6 +25,7 @@ from tuner.study.confirmed import Standing, best_run, run_detail, standing_of
 from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail
 from tuner.training.events import Checkpoint
 from tuner.training.job import TrainJob
+from tuner.workflows.own import as_recorded
 from tuner.workflows.pick import FRONT, KNEE, front_rows, pick
 from tuner.workflows.sealed import SealedScore, keep_score, read_score
 
@@ -37,7 +38,8 @@ class Export:
     """What was exported, and how it did when it was evaluated again."""
 
     bundle: Bundle
-    reevaluated: float
+    reevaluated: float | None
+    """None where own training code measured it, which alone could do so again."""
     path: Path
     files: tuple[str, ...]
     picked: str = ""
@@ -96,7 +98,7 @@ def best(
     with replaced_folder(folder) as temporary:
         stored = read_score(paths.test, _checkpoint_of(row, detail).sha256)
         evaluation, spec = _evaluate(row, chosen, header, paths, temporary / WEIGHTS, opens_test=stored is None)
-        reevaluated = _verify(row, detail, evaluation)
+        reevaluated = None if spec.base.is_own_training else _verify(row, detail, evaluation)
         evaluation = _with_test(evaluation, stored, paths, row, detail)
         config = TrialConfig.model_validate_json(json.dumps(detail.config))
         config = _with_code(config, spec.base_dir, temporary)
@@ -232,10 +234,14 @@ def _evaluate(
     try:
         evaluation = executor.evaluate(request)
         fingerprint = evaluation.data.fingerprint
-        if spec.base.data.split.folds:  # which rows validate is part of it: that of the base config was stored
+        if (
+            spec.base.data and spec.base.data.split.folds
+        ):  # which rows validate is part of it: that of the base config was stored
             fingerprint = executor.prepare(replace(request.prepare, config=spec.base)).fingerprint
     finally:
         executor.close()
+    if spec.base.is_own_training:
+        return as_recorded(evaluation, detail, header), spec
     varies_data = any(name.startswith("data.options.") for name in detail.row.params)
     if not varies_data and fingerprint != header["data"]["fingerprint"]:
         raise VerificationError(f"the data of study {study.name!r} is not what the search saw; bring the old data back")
@@ -263,10 +269,11 @@ def _verify(study: StudyRow, detail: TrialDetail, evaluation: Evaluation) -> flo
 
 def _with_code(config: TrialConfig, base_dir: Path, folder: Path) -> TrialConfig:
     """Copy the user's own files into the export and point the config at the copies."""
+    python = (PythonData, PythonModel, PythonTrain)
     sections: dict[str, Any] = {}
-    for name in ("data", "model"):
+    for name in ("data", "model", "train"):
         section = getattr(config, name)
-        path = target_file(section.target, base_dir) if isinstance(section, (PythonData, PythonModel)) else None
+        path = target_file(section.target, base_dir) if isinstance(section, python) else None
         if path is not None:
             copy = folder / CODE / name / path.name  # a folder a section: both may have a file of this name
             copy.parent.mkdir(parents=True)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tuner.config.code import fingerprints, reachable_targets
 from tuner.config.spec import Spec, find_file, load
 from tuner.space.parameters import AnyOf, Choices, Condition, Domain
 
 
 def check(space: str, sets: Sequence[str] = ()) -> Spec:
-    """The checked space file; ConfigError with all of its problems."""
-    return load(find_file(space), sets=sets)
+    """The checked space file; ConfigError with all of its problems, or when a file of the user's code is not there."""
+    spec = load(find_file(space), sets=sets)
+    fingerprints(reachable_targets(spec), spec.base_dir)
+    return spec
 
 
 def describe(spec: Spec) -> list[dict[str, str]]:

@@ -82,7 +82,11 @@ class LanePlan:
 
     def size(self, config: TrialConfig, n_left: float, n_workers: int) -> int:
         """How many lanes a group with this leader may have; `n_left` trials are still to be asked for."""
-        if self.search.lanes == 1 or (self.search.lanes == "auto" and self.on_cpu and n_workers == 1):
+        if (
+            config.is_own_training
+            or self.search.lanes == 1
+            or (self.search.lanes == "auto" and self.on_cpu and n_workers == 1)
+        ):
             return 1  # one worker on the CPU asks for the same trials however often it is stopped, or extended
         # The last trials are spread over the workers; and a trial that is asked for early knows little of the others.
         fair = 1 + (n_left if math.isinf(n_left) else int(n_left) // n_workers)

@@ -27,6 +27,8 @@ def settle(
     """The placement, and a line for people when something was measured for it."""
     if not plan.is_open:
         return plan.settled(), ""
+    if request.config.is_own_training:  # an epoch of it can take any time, and part of one cannot be had
+        return plan.settled(threads=plan.thread_choices[-1]), ""
     if plan.max_workers > plan.workers:
         return _on_gpus(plan, executor, request)
     memory = memory or Remembered.of("threads")

@@ -34,6 +34,7 @@ from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.machine import cpu_name, n_cores
 from tuner.workflows.measuring import settle
+from tuner.workflows.own import unused_data
 from tuner.workflows.placement import Found, Placement, Remembered, plan
 from tuner.workflows.progress import Note, Reporter, StudyStarted
 from tuner.workflows.result import Ended, SearchResult
@@ -122,7 +123,7 @@ class Session:
         info = self.executor.prepare(request)
         _refuse_other_task(spec, info)
         placement, note = settle(planned, self.executor, request, info, machine.versions)
-        for message in (note, _thread_change(earlier.threads, placement)):
+        for message in (note, _thread_change(earlier.threads, placement), unused_data(spec, info)):
             if message:
                 self.reporter.show(Note(message=message))
         return placement, info
@@ -358,6 +359,8 @@ def _end_of(trial: StoredTrial) -> Finished:
 
 def _refuse_other_task(spec: Spec, info: DataInfo) -> None:
     """Metrics beside the leading one, which the data was prepared for, must be for its task too."""
+    if spec.base.is_own_training:
+        return
     other = [name for name in sorted(spec.goals.metrics) if METRICS[name].task not in ("any", info.task)]
     if other:
         raise ConfigError(f"{', '.join(other)}: not a metric of {info.task}, which the data is for; name another one")

@@ -1,0 +1,59 @@
+"""Prepared data for own training code: `run(config, state, data)`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, TensorDataset
+
+from tuner.data.info import DataInfo
+from tuner.data.parts import ArrayPart, Part, StreamPart
+from tuner.data.prepare import Prepared
+from tuner.data.preprocess import Preprocess
+from tuner.data.scaling import apply
+
+Rows = Dataset[tuple[Tensor, ...]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedData:
+    """The training and the validation part, split and preprocessed as for every trial; the test part stays sealed.
+
+    A part that fits in memory is a TensorDataset: `x, y = data.train.tensors`. Other parts are read an item at a time.
+    """
+
+    train: Rows
+    val: Rows
+    info: DataInfo
+    """input_shape, n_targets, labels, task, and the sizes of the parts."""
+
+    @classmethod
+    def of(cls, prepared: Prepared) -> OfferedData:
+        train, val = (_rows(part, prepared.preprocess) for part in (prepared.train, prepared.val))
+        return cls(train=train, val=val, info=prepared.info)
+
+
+def _rows(part: Part, preprocess: Preprocess) -> Rows:
+    if isinstance(part, ArrayPart):
+        return TensorDataset(_scaled(part.inputs, preprocess), part.targets.clone())
+    return _Streamed(part, preprocess)
+
+
+def _scaled(stored: Tensor, preprocess: Preprocess) -> Tensor:
+    """Inputs of their own: what one trial does to them is no other's affair."""
+    x = apply(stored, preprocess.scaling.constants(torch.device("cpu")) if preprocess.scaling else None)
+    return x.clone() if x is stored else x
+
+
+class _Streamed(Rows):
+    def __init__(self, part: StreamPart, preprocess: Preprocess) -> None:
+        self._part, self._preprocess = part, preprocess
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        x, y = self._part.read([index])
+        return _scaled(x, self._preprocess)[0], y[0]
