@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -168,15 +168,17 @@ class Asha:
         ahead = self.rungs[self.first_level :]
         return next((rung for rung in ahead if epoch < rung < last_epoch), last_epoch)
 
-    def promotable(self, paused: Container[int]) -> list[int]:
+    def promotable(self, paused: Collection[int]) -> list[int]:
         """Paused trials that are to go on, those of the highest rung first, at a rung the best first."""
-        found = []
+        found: list[int] = []
+        if not paused:
+            return found
         for level in range(len(self.rungs) - 1, -1, -1):
             top = self._levels[level].top(self.eta)
             found += [trial for _, trial in top if trial in paused and self.level_of(trial) == level]
         return found
 
-    def best_paused(self, paused: Container[int]) -> int | None:
+    def best_paused(self, paused: Collection[int]) -> int | None:
         """The best paused trial of the highest rung that has one, promotable or not."""
         for level in reversed(self._levels):
             best = next((trial for _, trial in level.order if trial in paused), None)
@@ -196,6 +198,11 @@ class Asha:
         return (here.values[trial], trial) not in here.top(self.eta)
 
     # --------------------------------------------------------------------------------------------------- looking at it
+
+    def reached(self, trial: int) -> list[Reached]:
+        """All levels that a trial has come to, the lowest first."""
+        there = ((level, found.values[trial]) for level, found in enumerate(self._levels) if trial in found.values)
+        return [Reached(level=level, value=self._sign * value) for level, value in there]
 
     def level_of(self, trial: int) -> int:
         """The highest rung that a trial has reached; -1 for none."""
