@@ -76,6 +76,7 @@ train: {kind: python, target: "mine.py:run", epochs: 5, options: {lr: 0.1}}
 space:
   train.options.lr: {low: 1e-3, high: 0.5, log: true}
 search: {sampler: {kind: tpe, n_startup_trials: 3}, pruner: {kind: median, n_startup_trials: 2}, trials: 6, workers: 1}
+confirm: off
 """
 
 
