@@ -42,7 +42,7 @@ train: {epochs: 4}
 space:
   optimizer.lr: {low: 1e-4, high: 1e-1, log: true}
   model.width: {low: 4, high: 256, log: true}
-search: {trials: 18, workers: 1}
+search: {trials: 18, workers: 1, pruner: median}
 """
 
 
@@ -299,7 +299,7 @@ def test_rungs_let_non_dominated_trials_go_on(mode: str) -> None:
 
 
 def test_a_search_that_died_between_rungs_goes_on_as_if_it_had_not() -> None:
-    text = SPACE.replace("trials: 18", "trials: 10, pruner: {kind: asha, eta: 2}")
+    text = SPACE.replace("pruner: median", "pruner: {kind: asha, eta: 2}")
     Path("two.yaml").write_text(text)
     assert in_child("epoch_recorded:kill@7") == -signal.SIGKILL
     run()
@@ -360,24 +360,34 @@ ONE = ("objective={metric: accuracy}", "train.epochs=3")
 
 def test_constraints_on_params_and_on_the_size_refuse_before_the_first_epoch() -> None:
     recorder = Recorder()
-    run(*ONE, 'constraints=["params <= 2000", "model.width * optimizer.lr <= 3"]', recorder=recorder)
-    refused = [row for row in rows() if row.reason == "infeasible"]
-    messages = {detail_of(STORAGE, None, row.number).message for row in refused}
-    assert {row.state.value for row in refused} == {"pruned"}
-    assert {row.epochs for row in refused} == {0}
-    assert any(message.startswith("constraint 'params <= 2000' is not met: params is ") for message in messages)
-    assert any("model.width is 70, optimizer.lr is 0.05" in message for message in messages)
-    for row in rows():
-        width = row.params["model.width"]
-        assert isinstance(width, int)
-        is_large = 75 * width + 10 > 2000 or width * float(str(row.params["optimizer.lr"])) > 3
-        assert (row in refused) is is_large
-    without = [detail_of(STORAGE, None, row.number) for row in refused if "optimizer.lr is" not in row.reason]
-    assert all(len(detail.attempts) <= 1 for detail in without)
+    run(*ONE, 'constraints=["params <= 2000", "model.width * optimizer.lr <= 0.5"]', recorder=recorder)
+    details = [detail_of(STORAGE, None, row.number) for row in rows()]
+    of_model = [
+        item for item in details if item.message.startswith("constraint 'params <= 2000' is not met: params is ")
+    ]
+    dotted = [
+        item for item in details if "'model.width * optimizer.lr <= 0.5' is not met: model.width is " in item.message
+    ]
+    assert of_model
+    assert dotted
+    assert {(item.row.state.value, item.row.reason, item.row.epochs) for item in [*of_model, *dotted]} == {
+        ("pruned", "infeasible", 0)
+    }
+    assert all(len(item.attempts) == 1 for item in of_model)  # a worker had to build it
+    assert all(not item.attempts for item in dotted)
+    for item in details:
+        width, rate = (float(str(item.row.params[name])) for name in ("model.width", "optimizer.lr"))
+        is_broken = 75 * width + 10 > 2000 or width * rate > 0.5
+        assert (item.row.reason == "infeasible") is is_broken
     shown = [item for item in recorder.shown if isinstance(item, TrialFinished) and item.reason == "infeasible"]
-    assert len(shown) == len(refused)
-    # The sampler learns from it: after ten random trials fewer are refused.
-    assert sum(row.number < 10 for row in refused) > sum(row.number >= 14 for row in refused)
+    assert len(shown) == len(of_model) + len(dotted)
+
+
+def test_the_sampler_learns_from_what_is_infeasible() -> None:
+    run(*ONE, 'constraints=["params <= 2000"]', "search.trials=30", "train.epochs=1")
+    refused = [row.number for row in rows() if row.reason == "infeasible"]
+    early, late = (sum(start <= number < start + 10 for number in refused) for start in (0, 20))
+    assert late < early
 
 
 def test_a_constraint_on_a_metric_is_judged_at_the_end_and_its_trial_is_never_the_best() -> None:
@@ -504,7 +514,7 @@ constraints: ["train.options.x <= 9", "price >= 1"]
 train: {kind: python, target: "own.py:run", epochs: 3, options: {x: 1.0}}
 space:
   train.options.x: {low: 0.0, high: 10.0}
-search: {trials: 14, workers: 1}
+search: {trials: 14, workers: 1, pruner: none}
 """
 
 

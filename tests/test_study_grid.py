@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tuner.config.spec import Spec, load
 from tuner.control.controller import TrialState
+from tuner.control.grid import combinations, points
 from tuner.space.parameters import Choices, FloatRange, IntRange, Params
 from tuner.study.advisor import StudyAdvisor
-from tuner.study.grid import combinations, points
 from tuner.study.records import StoredTrial, distribution_of
 
 SPACE = """

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tuner.api import Study, best, load, search
+    from tuner.workflows.deciding import Controller
 
-__all__ = ["Study", "best", "load", "search"]
+__all__ = ["Controller", "Study", "best", "load", "search"]
 
 
 def __getattr__(name: str) -> Any:
@@ -20,5 +21,6 @@ def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'tuner' has no attribute {name!r}")
     from tuner import api
+    from tuner.workflows import deciding
 
-    return getattr(api, name)
+    return deciding.Controller if name == "Controller" else getattr(api, name)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tuner.config import own
+from tuner.config.beliefs import read_belief
 from tuner.config.bind import PerLayer
 from tuner.config.conditions import ancestors, candidates, in_parents_first, parents_of
 from tuner.config.domains import Target, read_domain, values_of
@@ -124,6 +125,7 @@ def _compile_entry(entries: Entries, name: str) -> None:
                 kinds=kinds,
                 conditions=conditions,
                 layers=layers,
+                belief=read_belief(name, entries.nodes[name], domain, entries.problems),
                 is_free=target.is_free,
             ),
         )

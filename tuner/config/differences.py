@@ -12,6 +12,7 @@ from tuner.config.sections import KINDS, TRIAL_SECTIONS, class_of, kind_in, vali
 from tuner.space.document import show
 
 _WITHOUT_EFFECT = ("train.device",)
+_FOR_THE_SAMPLER = ("type", "prior")
 
 
 def between(
@@ -86,7 +87,11 @@ def _normal(entry: Any) -> dict[str, Any]:
     """An entry of `space:` in the one form that all equal ones share."""
     if isinstance(entry, list):
         return {"choices": entry}
-    kept = {key: value for key, value in entry.items() if value is not None and value is not False and key != "type"}
+    kept = {
+        key: value
+        for key, value in entry.items()
+        if value is not None and value is not False and key not in _FOR_THE_SAMPLER
+    }
     if "when" in kept:
         kept["when"] = {name: value if isinstance(value, list) else [value] for name, value in kept["when"].items()}
     return kept

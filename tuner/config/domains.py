@@ -13,7 +13,7 @@ from tuner.space.document import Located, show
 from tuner.space.parameters import Choices, Domain, FloatRange, IntRange, Scalar, label_of
 
 RANGE_KEYS = ("low", "high", "log", "step", "type")
-ENTRY_KEYS = ("choices", *RANGE_KEYS, "when", "each")
+ENTRY_KEYS = ("choices", *RANGE_KEYS, "when", "each", "prior")
 _INSTEAD = "; a value that does not vary belongs in the base config"
 _FEWEST_CHOICES = 2
 MAX_CHOICES = 1000

@@ -9,7 +9,7 @@ from tuner.config.bind import PerLayer
 from tuner.config.messages import Problems
 from tuner.config.schema import Section
 from tuner.space.document import Located
-from tuner.space.parameters import Condition, Domain, MoreThan, Parameter
+from tuner.space.parameters import Belief, Condition, Domain, MoreThan, Parameter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,7 @@ class Varied:
     """The kinds that its section can have while the entry is active; (None,) for sections without kinds."""
     conditions: tuple[Condition, ...] = ()
     layers: Layers | None = None
+    belief: Belief | None = None
     is_free: bool = False
     """Whether it goes to an option that takes anything, which only the user's own code can refuse."""
 
@@ -61,11 +62,14 @@ class Varied:
     def parameters(self) -> tuple[Parameter, ...]:
         """Itself, or one parameter a layer."""
         if self.layers is None:
-            return (Parameter(name=self.name, domain=self.domain, conditions=self.conditions),)
+            return (self._parameter(self.name, self.conditions),)
         return tuple(
-            Parameter(name=f"{self.name}.{layer}", domain=self.domain, conditions=self._conditions(self.layers, layer))
+            self._parameter(f"{self.name}.{layer}", self._conditions(self.layers, layer))
             for layer in range(self.layers.most)
         )
+
+    def _parameter(self, name: str, conditions: tuple[Condition, ...]) -> Parameter:
+        return Parameter(name=name, domain=self.domain, conditions=conditions, belief=self.belief)
 
     def _conditions(self, layers: Layers, layer: int) -> tuple[Condition, ...]:
         if layer < layers.least:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from tuner.config.beliefs import CONFIDENCES
 from tuner.config.constraints import MAX_CONSTRAINTS
 from tuner.config.domains import RANGE_KEYS
 from tuner.config.expressions import MAX_LENGTH
@@ -236,6 +237,13 @@ def _mapping(properties: Mapping[str, JsonSchema], required: list[str]) -> JsonS
             "type": "object",
             "minProperties": 1,
             "description": "The parameter exists only when each path has the value, or one of the values, given here.",
+        },
+        "prior": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["center"],
+            "properties": {"center": {}, "confidence": {"enum": list(CONFIDENCES)}},
+            "description": "Where you expect the best value; forgotten when the trials disagree.",
         },
         "each": {"type": "string", "description": "One value a layer: the path of the number of layers."},
     }

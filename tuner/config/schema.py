@@ -510,7 +510,7 @@ class Nsga3Sampler(Section):
 
 
 class AutoSampler(Section):
-    """The default: our own TPE, over all parameters at once, conditions included (tuner.control.parzen)."""
+    """The default: a model of what trainings come to, over all parameters at once (tuner.control.auto)."""
 
     kind: Literal["auto"] = "auto"
 
@@ -540,7 +540,10 @@ SAMPLER_KINDS: dict[str, type[Sampler]] = {
 
 
 class AutoPruner(Section):
-    """The default: the median rule, after 5 complete trials and a tenth of the epochs (at least one)."""
+    """The default: asha; behind tpe, gp, cmaes, nsga2 and nsga3 the median rule, since they learn from complete trials.
+
+    The median rule begins after 5 complete trials and a tenth of the epochs (at least one).
+    """
 
     kind: Literal["auto"] = "auto"
 

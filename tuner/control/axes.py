@@ -35,6 +35,12 @@ def _phi(z: Floats) -> Floats:
     return found
 
 
+def normal_quantile(shares: Floats) -> Floats:
+    """The inverse of the normal distribution function, for shares from 1e-15 to 1 - 1e-15."""
+    found: Floats = np.interp(shares, _PHI, _Z)
+    return found
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
     """The map of a range onto the unit interval; a grid value lies in the middle of its cell."""
@@ -68,7 +74,9 @@ class CellAxis:
     def __init__(self, values: tuple[Scalar, ...], edges: Floats | None) -> None:
         self.values = values
         self.n_cells = len(values)
+        self.is_ordered = edges is not None
         self._edges = edges
+        self._middles = np.zeros(len(values)) if edges is None else 0.5 * (edges[1:] + edges[:-1])
         self.prior: Floats = np.full(len(values), 1.0 / len(values)) if edges is None else np.diff(edges)
         self._codes = {(type(value), value): code for code, value in enumerate(values)}
 
@@ -91,13 +99,22 @@ class CellAxis:
         """Codes as indices, with `n_cells` for a parameter that does not exist."""
         return np.where(np.isnan(codes), self.n_cells, codes).astype(np.intp)
 
+    def places(self, codes: Floats) -> Floats:
+        """The middles of cells on the unit interval; nan for a parameter that does not exist."""
+        found: Floats = np.append(self._middles, math.nan)[self.cells(codes)]
+        return found
+
+    def cells_at(self, shares: Floats) -> Floats:
+        """Codes of the cells at these shares of the prior."""
+        found = np.searchsorted(np.cumsum(self.prior), shares, side="right")
+        return np.minimum(found, self.n_cells - 1).astype(np.float64)
+
     def kernels(self, bandwidth: float, n_kernels: int) -> Floats:
         """Probability of each cell [.., x] around each cell [mu, ..]; the last row is the prior."""
         if self._edges is None:
             weights = np.eye(self.n_cells) + 1.0 / n_kernels
         else:
-            centres = 0.5 * (self._edges[1:] + self._edges[:-1])
-            weights = np.diff(_phi((self._edges[None, :] - centres[:, None]) / bandwidth), axis=1)
+            weights = np.diff(_phi((self._edges[None, :] - self._middles[:, None]) / bandwidth), axis=1)
         table = np.vstack([weights / weights.sum(axis=1, keepdims=True), self.prior])
         kernels: Floats = np.maximum(table, 1e-12)
         return kernels
@@ -121,6 +138,10 @@ class LineAxis:
             return float(min(domain.high, max(domain.low, value)))
         index = round((value - domain.low) / domain.step)
         return grid_value(domain, min(n_values(domain) - 1, max(0, index)))
+
+    def places(self, codes: Floats) -> Floats:
+        """Codes as they are: a code of a line is its place on the unit interval."""
+        return codes
 
     def holds(self, condition: Condition, parent: str, codes: Floats) -> Flags:
         decoded = [None if math.isnan(code) else self.decode(code) for code in codes]

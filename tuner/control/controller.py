@@ -260,6 +260,11 @@ class Controller:
         curve = self._open[trial]
         return curve.goal <= curve.epoch < curve.last_epoch and not curve.is_stopped
 
+    def is_at_end(self, trial: int) -> bool:
+        """Whether an open trial has reported the last epoch that it may train."""
+        curve = self._open[trial]
+        return curve.epoch >= curve.last_epoch
+
     def values(self, trial: int) -> list[float]:
         """The objective of an open trial after epochs 1, 2, ..., as far as it was finite."""
         curve = self._open[trial].values

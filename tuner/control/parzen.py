@@ -226,6 +226,10 @@ class ParzenSampler:
         self.add(trial, params)
         return params
 
+    def propose(self, rng: np.random.Generator, given: dict[int, float]) -> Floats:
+        """One point [parameters], as codes; `given` codes by row are taken as they are."""
+        return self._choose(rng, {self._names[row]: code for row, code in given.items()})
+
     def _choose(self, rng: np.random.Generator, given: dict[str, float]) -> Floats:
         better, others, n_finished = self._seen.split()
         axes = list(self._axes.values())

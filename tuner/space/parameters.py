@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 Scalar = None | bool | int | float | str
 """A value that Optuna's tables can hold."""
@@ -95,6 +95,17 @@ class MoreThan:
 Condition = AnyOf | MoreThan
 
 
+Confidence = Literal["low", "medium", "high"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belief:
+    """Where its user expects the best value of a parameter: `prior: {center: 1e-3, confidence: medium}`."""
+
+    center: Scalar
+    confidence: Confidence = "medium"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
     """One searched value; it exists in a trial when all of its conditions hold."""
@@ -102,6 +113,7 @@ class Parameter:
     name: str
     domain: Domain
     conditions: tuple[Condition, ...] = ()
+    belief: Belief | None = None
 
     def is_active(self, params: Params) -> bool:
         return all(condition.holds(params) for condition in self.conditions)

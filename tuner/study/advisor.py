@@ -10,9 +10,12 @@ from collections.abc import Callable, Sequence
 
 from tuner.config import schema
 from tuner.control.asha import build_schedule
+from tuner.control.auto import AutoSampler
 from tuner.control.controller import DIVERGED, NONE, Excesses, TrialState, Values, is_feasible
+from tuner.control.defaults import pruner_of
+from tuner.control.front_sampler import FrontSampler
+from tuner.control.levels import levels_of
 from tuner.control.pareto_rule import ParetoRule
-from tuner.control.parzen import ParzenSampler
 from tuner.space.parameters import Params, Space
 from tuner.study.mirror import OptunaMirror
 from tuner.study.records import AskedTrial, StoredTrial, distribution_of
@@ -32,29 +35,37 @@ class StudyAdvisor:
         seed: int,
         max_epochs: int,
         epochs_of: Callable[[Params], int] | None = None,
+        first: Params | None = None,
         history: Sequence[StoredTrial] = (),
         objectives: tuple[bool, ...] = (),
         lead: int = 0,
     ) -> None:
         """`epochs_of` tells how many epochs a trial of given params trains at most, where it is not `max_epochs`.
 
-        `objectives` says of each of several ones whether it is maximised; `maximize` is that of the one at `lead`.
+        `first` are the params of the base config, which `auto` begins with. `objectives` says of each of several ones
+        whether it is maximised; `maximize` is that of the one at `lead`.
         """
         signs = tuple(-1.0 if maximized else 1.0 for maximized in objectives) if len(objectives) > 1 else ()
         self._lead = lead
         self._distributions = {parameter.name: distribution_of(parameter.domain) for parameter in space.parameters}
         self._asked: dict[int, Params] = {}
         is_own = isinstance(search.sampler, schema.AutoSampler)
-        self._sampler = ParzenSampler(space, seed=seed, maximize=maximize, signs=signs) if is_own else None
-        self._rule = build_rule(search.pruner, max_epochs=max_epochs, maximize=maximize, signs=signs)
-        self.schedule = build_schedule(search.pruner, max_epochs=max_epochs, maximize=maximize, signs=signs)
+        pruner = pruner_of(search, max_epochs=max_epochs)
+        self._rule = build_rule(pruner, maximize=maximize, signs=signs)
+        self.schedule = build_schedule(pruner, max_epochs=max_epochs, maximize=maximize, signs=signs)
+        self._sampler: AutoSampler | FrontSampler | None = None
+        if is_own and signs:
+            self._sampler = FrontSampler(space, seed=seed, signs=signs, first=first)
+        elif is_own:
+            levels = levels_of(pruner, max_epochs=max_epochs)
+            self._sampler = AutoSampler(space, seed=seed, maximize=maximize, level_epochs=levels, first=first)
         self._epochs_of = epochs_of or (lambda _params: max_epochs)
         self._mirror: OptunaMirror | None = None
-        if not is_own or not isinstance(search.pruner, OWN_PRUNERS):
+        if not is_own or not isinstance(pruner, OWN_PRUNERS):
             self._mirror = OptunaMirror(
                 name=name,
                 space=space,
-                search=search,
+                search=search.model_copy(update={"pruner": pruner}),
                 maximize=objectives if signs else (maximize,),
                 seed=seed,
                 max_epochs=max_epochs,
@@ -64,17 +75,24 @@ class StudyAdvisor:
             self._restore(trial)
 
     def _restore(self, trial: StoredTrial) -> None:
-        if self._sampler is not None:
-            self._sampler.add(trial.number, trial.params)
-        self._enter(trial.number, trial.params)
-        for epoch in sorted(trial.curve):
-            self._take_in(trial.number, epoch, trial.curve[epoch])
-        for epoch, vector in sorted(trial.vectors.items()):
-            self._take_in(trial.number, epoch, vector[self._lead], vector)
-        if trial.reason == DIVERGED:
-            self.diverge(trial.number)
+        self._recall(trial)
+        vectors = trial.vectors
+        curve = trial.curve or {epoch: vector[self._lead] for epoch, vector in vectors.items()}
+        if self.schedule is not None:
+            n_epochs = self._epochs_of(trial.params)
+            self.schedule.recall(trial.number, n_epochs, curve, trial.state, trial.reason, vectors)
+        for epoch in sorted(curve):
+            self._judge(trial.number, epoch, curve[epoch], vectors.get(epoch, ()))
         if trial.is_finished:
-            self._close(trial.number, trial.state, trial.value, trial.values, trial.constraints)
+            self._end_judging(trial.number, trial.state, trial.constraints)
+
+    def _recall(self, trial: StoredTrial) -> None:
+        state = trial.state if trial.is_finished else None
+        if isinstance(self._sampler, FrontSampler):
+            self._sampler.recall(trial.number, trial.params, trial.vectors, state, trial.values, trial.constraints)
+        elif self._sampler is not None:
+            reason = trial.reason if is_feasible(trial.constraints) else DIVERGED  # the worst, too
+            self._sampler.recall(trial.number, trial.params, trial.curve, state, reason)
 
     def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:
         if self._sampler is None:
@@ -111,16 +129,23 @@ class StudyAdvisor:
             self._mirror.report(trial, epoch, value)
 
     def _take_in(self, trial: int, epoch: int, value: float, values: Values = ()) -> None:
-        if self._sampler is not None:
-            self._sampler.report(trial, epoch, value, values)
+        if isinstance(self._sampler, FrontSampler):
+            self._sampler.report(trial, epoch, values)
+        elif self._sampler is not None:
+            self._sampler.report(trial, epoch, value)
+        self._judge(trial, epoch, value, values)
+        if self.schedule is not None:
+            self.schedule.report(trial, epoch, value, values)
+
+    def _judge(self, trial: int, epoch: int, value: float, values: Values) -> None:
         if isinstance(self._rule, ParetoRule):
             self._rule.report(trial, epoch, values)
         elif self._rule is not None:
             self._rule.report(trial, epoch, value)
-        if self.schedule is not None:
-            self.schedule.report(trial, epoch, value, values)
 
     def diverge(self, trial: int) -> None:
+        if self._sampler is not None:
+            self._sampler.diverge(trial)
         if self.schedule is not None:
             self.schedule.diverge(trial)
 
@@ -142,8 +167,15 @@ class StudyAdvisor:
     def _close(self, trial: int, state: TrialState, value: float | None, values: Values, constraints: Excesses) -> None:
         if self.schedule is not None:
             self.schedule.finish(trial, state)
-        if self._sampler is not None:
-            self._sampler.finish(trial, state, value, values, constraints)
+        if isinstance(self._sampler, FrontSampler):
+            self._sampler.finish(trial, state, values, constraints)
+        elif self._sampler is not None:
+            if not is_feasible(constraints):
+                self._sampler.diverge(trial)
+            self._sampler.finish(trial, state, value)
+        self._end_judging(trial, state, constraints)
+
+    def _end_judging(self, trial: int, state: TrialState, constraints: Excesses) -> None:
         if self._rule is not None:
             # What breaks a constraint is no measure for others: it may be good because it breaks it.
             self._rule.finish(trial, is_complete=state is TrialState.COMPLETE and is_feasible(constraints))

@@ -16,8 +16,8 @@ from optuna.trial import FrozenTrial
 
 from tuner.config import schema
 from tuner.control.controller import NONE, Excesses, TrialState
+from tuner.control.grid import combinations
 from tuner.space.parameters import Choices, Domain, FloatRange, Params, Scalar, Space
-from tuner.study.grid import combinations
 from tuner.study.records import AskedTrial, StoredTrial
 from tuner.study.rungs import notes_of, takes_notes
 from tuner.study.samplers import build_pruner, build_sampler

@@ -26,7 +26,7 @@ def build_sampler(
 ) -> samplers.BaseSampler:
     """The sampler that suggests the params of one trial, those that are not fixed.
 
-    A grid has none, see tuner.study.grid; that of `auto` is our own, see tuner.control.parzen.
+    A grid has none, see tuner.control.grid; that of `auto` is our own, see tuner.control.auto.
     """
     with warnings.catch_warnings():
         # group=True, GP, QMC, PartialFixedSampler: our tests cover what we use
@@ -94,7 +94,6 @@ _SAMPLERS: dict[type[Any], Callable[[Any, int, int, bool], samplers.BaseSampler]
 
 
 OWN_PRUNERS = (
-    schema.AutoPruner,
     schema.NoPruner,
     schema.MedianPruner,
     schema.PercentilePruner,
@@ -104,11 +103,9 @@ OWN_PRUNERS = (
 
 
 def build_rule(
-    config: schema.Pruner, *, max_epochs: int, maximize: bool, signs: tuple[float, ...] = ()
+    config: schema.Pruner, *, maximize: bool, signs: tuple[float, ...] = ()
 ) -> PercentileRule | ParetoRule | None:
     """The rule of one of OWN_PRUNERS; None for the one that never stops anything. `signs` of several objectives."""
-    if isinstance(config, schema.AutoPruner):
-        config = schema.MedianPruner(n_warmup_epochs=max(1, max_epochs // 10))
     if not isinstance(config, (schema.MedianPruner, schema.PercentilePruner)):
         return None
     percentile = config.percentile if isinstance(config, schema.PercentilePruner) else 50.0

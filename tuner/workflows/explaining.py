@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from tuner.config.schema import AutoSampler as AutoSection
 from tuner.config.spec import Spec
-from tuner.study.queries import StudyReader
+from tuner.control.controller import DIVERGED, TrialState
+from tuner.study.queries import INFEASIBLE, StudyReader
+
+_OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
 
 
 def explain(storage: str, name: str | None) -> list[str]:
-    """Lines about the schedule of a study; none where it has nothing to say."""
+    """Lines about the sampler and the schedule of a study; none where they have nothing to say."""
     reader = StudyReader.open(storage)
     study = reader.study(name)
     if not study.uid:
         return []
-    spec = Spec.from_json(reader.header(study)["spec"])
-    if spec.search.pruner.kind != "asha":
-        return []
     from tuner.control.asha import build_schedule  # numpy
+    from tuner.control.auto import AutoSampler
+    from tuner.control.defaults import pruner_of
+    from tuner.control.levels import levels_of
 
-    schedule = build_schedule(
-        spec.search.pruner, max_epochs=spec.max_epochs(), maximize=spec.maximize, signs=study.signs
-    )
-    assert schedule is not None
+    spec = Spec.from_json(reader.header(study)["spec"])
+    pruner = pruner_of(spec.search, max_epochs=spec.max_epochs())
+    schedule = build_schedule(pruner, max_epochs=spec.max_epochs(), maximize=spec.maximize, signs=study.signs)
+    sampler = None
+    if isinstance(spec.search.sampler, AutoSection) and not study.objectives:
+        levels = levels_of(pruner, max_epochs=spec.max_epochs())
+        sampler = AutoSampler(spec.space, seed=spec.seed, maximize=spec.maximize, level_epochs=levels)
     curves, vectors = reader.curves(study), reader.vectors(study)
     for trial in reader.trials(study):
         of_several = vectors.get(trial.number, {})
         curve = curves.get(trial.number, {}) or {epoch: vector[study.lead] for epoch, vector in of_several.items()}
-        schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason, of_several)
-    return schedule.explain()
+        if schedule is not None:
+            schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason, of_several)
+        if sampler is not None:
+            reason = DIVERGED if trial.reason == INFEASIBLE else trial.reason  # the worst, too
+            state = trial.state if trial.state in _OVER else None
+            sampler.recall(trial.number, trial.params, curve, state, reason)
+    lines = [] if sampler is None else [f"sampler auto: {sampler.explain()}"]
+    return [*lines, *(schedule.explain() if schedule is not None else ())]

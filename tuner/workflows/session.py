@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
+from tuner.config.base_params import base_params
 from tuner.config.code import fingerprints, reachable_targets
 from tuner.config.metrics import METRICS
 from tuner.config.schema import GridSampler, TrialConfig
@@ -175,6 +176,7 @@ class Session:
             seed=spec.seed,
             max_epochs=spec.max_epochs(),
             epochs_of=spec.epochs_of,
+            first=base_params(spec.space, spec.base),
             history=history,
             objectives=goals.maximize,
             lead=goals.objectives.index(goals.lead),
