@@ -34,6 +34,8 @@ class TrialState(StrEnum):
 
 DIVERGED = "diverged"
 """The reason of a pruned trial whose objective was not finite."""
+INFEASIBLE = "infeasible"
+"""The reason of a trial that breaks a constraint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

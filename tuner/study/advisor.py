@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from tuner.config import schema
 from tuner.control.asha import build_schedule
 from tuner.control.auto import AutoSampler
-from tuner.control.controller import DIVERGED, NONE, Excesses, TrialState, Values, is_feasible
+from tuner.control.controller import INFEASIBLE, NONE, Excesses, TrialState, Values, is_feasible
 from tuner.control.defaults import pruner_of
 from tuner.control.front_sampler import FrontSampler
 from tuner.control.levels import levels_of
@@ -91,7 +91,8 @@ class StudyAdvisor:
         if isinstance(self._sampler, FrontSampler):
             self._sampler.recall(trial.number, trial.params, trial.vectors, state, trial.values, trial.constraints)
         elif self._sampler is not None:
-            reason = trial.reason if is_feasible(trial.constraints) else DIVERGED  # the worst, too
+            broken = not is_feasible(trial.constraints)
+            reason = INFEASIBLE if broken else trial.reason if trial.reason != INFEASIBLE else ""  # params at odds
             self._sampler.recall(trial.number, trial.params, trial.curve, state, reason)
 
     def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:
@@ -171,7 +172,7 @@ class StudyAdvisor:
             self._sampler.finish(trial, state, values, constraints)
         elif self._sampler is not None:
             if not is_feasible(constraints):
-                self._sampler.diverge(trial)
+                self._sampler.refuse(trial)
             self._sampler.finish(trial, state, value)
         self._end_judging(trial, state, constraints)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tuner.config.schema import AutoSampler as AutoSection
 from tuner.config.spec import Spec
-from tuner.control.controller import DIVERGED, TrialState
-from tuner.study.queries import INFEASIBLE, StudyReader
+from tuner.control.controller import TrialState
+from tuner.study.queries import StudyReader
 
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
 
@@ -35,8 +35,7 @@ def explain(storage: str, name: str | None) -> list[str]:
         if schedule is not None:
             schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason, of_several)
         if sampler is not None:
-            reason = DIVERGED if trial.reason == INFEASIBLE else trial.reason  # the worst, too
             state = trial.state if trial.state in _OVER else None
-            sampler.recall(trial.number, trial.params, curve, state, reason)
+            sampler.recall(trial.number, trial.params, curve, state, trial.reason)
     lines = [] if sampler is None else [f"sampler auto: {sampler.explain()}"]
     return [*lines, *(schedule.explain() if schedule is not None else ())]
