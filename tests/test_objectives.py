@@ -298,8 +298,13 @@ def test_rungs_let_non_dominated_trials_go_on(mode: str) -> None:
     assert any("rungs at epoch 1 (12), 2 (" in line for line in cli("status").splitlines())
 
 
-def test_a_search_that_died_between_rungs_goes_on_as_if_it_had_not() -> None:
+LIMITED = "objective: {metric: accuracy}\nconstraints: [params <= 2000, accuracy <= 0.9]\nconfirm: off"
+
+
+@pytest.mark.parametrize("objective", ("objective: [{metric: accuracy}, {metric: params}]", LIMITED))
+def test_a_search_that_died_between_rungs_goes_on_as_if_it_had_not(objective: str) -> None:
     text = SPACE.replace("pruner: median", "pruner: {kind: asha, eta: 2}")
+    text = text.replace("objective: [{metric: accuracy}, {metric: params}]", objective)
     Path("two.yaml").write_text(text)
     assert in_child("epoch_recorded:kill@7") == -signal.SIGKILL
     run()
