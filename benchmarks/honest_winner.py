@@ -108,7 +108,7 @@ def main() -> None:
     print(
         f"{header()}\nn         {options.searches} searches of {options.trials} trials for each of {', '.join(spaces)}"
     )
-    print(f"confirm   the best {options.top} on {options.seeds} fresh seeds each\n")
+    print(f"confirm   the best {options.top} on {options.seeds} fresh seeds each; folds: {options.folds or 'none'}\n")
     if "winequality" not in spaces:
         print("winequality is left out: no file; name it with --data winequality.csv\n")
     print("data         seed  single  confirmed   search     mean      std  test single  test confirmed  tied")
@@ -130,6 +130,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=20, help="trials of each search (default: 20)")
     parser.add_argument("--top", type=int, default=3, help="trials that are confirmed (default: 3)")
     parser.add_argument("--seeds", type=int, default=2, help="fresh seeds of each (default: 2)")
+    parser.add_argument("--folds", type=int, metavar="K", help="data.split.folds (default: one validation part)")
     out_option(parser)
     return parser.parse_args()
 
@@ -138,7 +139,8 @@ def _measured(data: str, space: str, seed: int, options: argparse.Namespace) -> 
     confirm = f"confirm: {{top: {options.top}, seeds: {options.seeds}}}"
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         Path("space.yaml").write_text(f"study: {data}\nseed: {seed}\n{space}{COMMON}{confirm}\n", encoding="utf-8")
-        request = SearchRequest(space="space.yaml", overrides={"search.trials": options.trials})
+        overrides = {"search.trials": options.trials, "data.split.folds": options.folds}
+        request = SearchRequest(space="space.yaml", overrides={k: v for k, v in overrides.items() if v is not None})
         status = search(request, None, InlineExecutor()).status
         found = _found(data, seed, status.study.maximize)
     _print(found)

@@ -59,6 +59,7 @@ def test_a_report_tells_which_levels_were_reached_and_what_counts_there() -> Non
     assert reports == [[Reached(level=0, value=0.5)], [], [Reached(level=1, value=0.8)], []]
     assert schedule.finish(0, TrialState.COMPLETE) == [Reached(level=2, value=0.9)]
     assert schedule.report(0, 4, 0.1) == [], "a known epoch"
+    assert [(at.level, at.value) for at in schedule.reached(0)] == [(0, 0.5), (1, 0.8), (2, 0.9)]
 
 
 def test_a_trial_that_stopped_early_counts_at_the_rungs_of_its_own_that_it_did_not_need() -> None:

@@ -42,7 +42,7 @@ train: {epochs: 4}
 space:
   optimizer.lr: {low: 1e-4, high: 1e-1, log: true}
   model.width: {low: 4, high: 256, log: true}
-search: {trials: 18, workers: 1}
+search: {trials: 18, workers: 1, pruner: median}
 """
 
 
@@ -298,8 +298,13 @@ def test_rungs_let_non_dominated_trials_go_on(mode: str) -> None:
     assert any("rungs at epoch 1 (12), 2 (" in line for line in cli("status").splitlines())
 
 
-def test_a_search_that_died_between_rungs_goes_on_as_if_it_had_not() -> None:
-    text = SPACE.replace("trials: 18", "trials: 10, pruner: {kind: asha, eta: 2}")
+LIMITED = "objective: {metric: accuracy}\nconstraints: [params <= 2000, accuracy <= 0.9]\nconfirm: off"
+
+
+@pytest.mark.parametrize("objective", ("objective: [{metric: accuracy}, {metric: params}]", LIMITED))
+def test_a_search_that_died_between_rungs_goes_on_as_if_it_had_not(objective: str) -> None:
+    text = SPACE.replace("pruner: median", "pruner: {kind: asha, eta: 2}")
+    text = text.replace("objective: [{metric: accuracy}, {metric: params}]", objective)
     Path("two.yaml").write_text(text)
     assert in_child("epoch_recorded:kill@7") == -signal.SIGKILL
     run()
@@ -360,24 +365,34 @@ ONE = ("objective={metric: accuracy}", "train.epochs=3")
 
 def test_constraints_on_params_and_on_the_size_refuse_before_the_first_epoch() -> None:
     recorder = Recorder()
-    run(*ONE, 'constraints=["params <= 2000", "model.width * optimizer.lr <= 3"]', recorder=recorder)
-    refused = [row for row in rows() if row.reason == "infeasible"]
-    messages = {detail_of(STORAGE, None, row.number).message for row in refused}
-    assert {row.state.value for row in refused} == {"pruned"}
-    assert {row.epochs for row in refused} == {0}
-    assert any(message.startswith("constraint 'params <= 2000' is not met: params is ") for message in messages)
-    assert any("model.width is 70, optimizer.lr is 0.05" in message for message in messages)
-    for row in rows():
-        width = row.params["model.width"]
-        assert isinstance(width, int)
-        is_large = 75 * width + 10 > 2000 or width * float(str(row.params["optimizer.lr"])) > 3
-        assert (row in refused) is is_large
-    without = [detail_of(STORAGE, None, row.number) for row in refused if "optimizer.lr is" not in row.reason]
-    assert all(len(detail.attempts) <= 1 for detail in without)
+    run(*ONE, 'constraints=["params <= 2000", "model.width * optimizer.lr <= 0.5"]', recorder=recorder)
+    details = [detail_of(STORAGE, None, row.number) for row in rows()]
+    of_model = [
+        item for item in details if item.message.startswith("constraint 'params <= 2000' is not met: params is ")
+    ]
+    dotted = [
+        item for item in details if "'model.width * optimizer.lr <= 0.5' is not met: model.width is " in item.message
+    ]
+    assert of_model
+    assert dotted
+    assert {(item.row.state.value, item.row.reason, item.row.epochs) for item in [*of_model, *dotted]} == {
+        ("pruned", "infeasible", 0)
+    }
+    assert all(len(item.attempts) == 1 for item in of_model)  # a worker had to build it
+    assert all(not item.attempts for item in dotted)
+    for item in details:
+        width, rate = (float(str(item.row.params[name])) for name in ("model.width", "optimizer.lr"))
+        is_broken = 75 * width + 10 > 2000 or width * rate > 0.5
+        assert (item.row.reason == "infeasible") is is_broken
     shown = [item for item in recorder.shown if isinstance(item, TrialFinished) and item.reason == "infeasible"]
-    assert len(shown) == len(refused)
-    # The sampler learns from it: after ten random trials fewer are refused.
-    assert sum(row.number < 10 for row in refused) > sum(row.number >= 14 for row in refused)
+    assert len(shown) == len(of_model) + len(dotted)
+
+
+def test_the_sampler_learns_from_what_is_infeasible() -> None:
+    run(*ONE, 'constraints=["params <= 2000"]', "search.trials=30", "train.epochs=1")
+    refused = [row.number for row in rows() if row.reason == "infeasible"]
+    early, late = (sum(start <= number < start + 10 for number in refused) for start in (0, 20))
+    assert late < early
 
 
 def test_a_constraint_on_a_metric_is_judged_at_the_end_and_its_trial_is_never_the_best() -> None:
@@ -490,3 +505,45 @@ def test_a_trial_of_several_objectives_is_reproduced_but_for_what_was_timed() ->
     assert again.is_identical
     assert {number.metric for number in again.numbers} >= {"val/accuracy", "params"}
     assert "latency_ms" not in {number.metric for number in again.numbers}
+
+
+OWN = """
+def run(config, state):
+    for epoch in range(3):
+        yield {"score": config["x"] * (epoch + 1), "price": config["x"] ** 2}, {"epoch": epoch}
+"""
+OWN_SPACE = """
+study: own
+objective: [{metric: score, direction: maximize}, {metric: price, direction: minimize}]
+constraints: ["train.options.x <= 9", "price >= 1"]
+train: {kind: python, target: "own.py:run", epochs: 3, options: {x: 1.0}}
+space:
+  train.options.x: {low: 0.0, high: 10.0}
+search: {trials: 14, workers: 1, pruner: none}
+"""
+
+
+def test_own_training_code_can_have_several_objectives() -> None:
+    Path("own.py").write_text(OWN)
+    Path("own.yaml").write_text(OWN_SPACE)
+    search(SearchRequest(space="own.yaml"), Recorder(), InlineExecutor())
+    for row in rows():
+        x = float(str(row.params["train.options.x"]))
+        if x > 9:
+            assert (row.state.value, row.reason, row.epochs) == ("pruned", "infeasible", 0)
+        elif row.values:
+            assert dict(row.values) == {"val/score": 3 * x, "val/price": x**2}
+            assert row.is_on_front is (x >= 1)  # a larger x costs more, and scores more
+    Path("own.py").write_text(OWN.replace('"price"', '"cost"'))
+    sets = ["study=other", "search.trials=1", 'constraints=["price >= 1"]']
+    search(SearchRequest(space="own.yaml", sets=sets), Recorder(), InlineExecutor())
+    failed = detail_of(STORAGE, "other", 0)
+    assert failed.row.state.value == "failed"
+    assert "the metrics have no 'price', which the space file wants; they are score, cost" in failed.message
+
+
+def test_an_objective_of_own_training_code_needs_its_direction() -> None:
+    Path("own.yaml").write_text(OWN_SPACE.replace(", direction: minimize", "", 1))
+    with pytest.raises(ConfigError) as caught:
+        load(Path("own.yaml"))
+    assert "which way price is better only your code knows" in str(caught.value)

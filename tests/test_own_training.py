@@ -760,7 +760,7 @@ def test_the_best_state_is_exported_with_its_code_and_loads_without_any() -> Non
 
 
 def test_a_damaged_state_is_not_exported() -> None:
-    run("search.trials=1")
+    run("search.trials=1", "confirm=off")
     (path,) = Path("runs/own/0").glob("epoch-*.pt")
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(TunerError, match="its checksum is not the recorded one"):

@@ -7,6 +7,8 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 import torch
 
 from tuner import faults
+from tuner.cli.reporters import LineReporter
 from tuner.execution.inline import InlineExecutor
 from tuner.execution.processes import ProcessExecutor
 from tuner.study.queries import StudyReader, TrialDetail
@@ -139,6 +142,14 @@ def test_status_explains_the_rungs_of_a_search() -> None:
     assert lines[1] == "first rung: epoch 1, until more trials came further"
 
 
+def test_lines_say_once_what_became_of_a_trial(capsys: pytest.CaptureFixture[str]) -> None:
+    result = search(SearchRequest(space="small.yaml"), LineReporter(), InlineExecutor())
+    lines = capsys.readouterr().err.splitlines()
+    assert "trial 0/9: paused (rung) after 1 epoch" in lines[1]
+    assert sum(": complete" in line for line in lines) == result.status.counts["complete"]
+    assert not any(": pruned" in line for line in lines)
+
+
 def test_the_weights_of_a_promoted_trial_are_those_of_one_that_never_paused() -> None:
     run()
     promoted = max(details(), key=lambda found: found.row.epochs)
@@ -173,10 +184,16 @@ def test_ctrl_c_keeps_paused_trials_paused_and_the_same_command_goes_on(unbroken
     assert (result.ended, result.status.counts["paused"]) == (Ended.INTERRUPTED, 3)
     study = optuna.load_study(study_name="small", storage=STORAGE)
     assert {trial.state for trial in study.trials} == {optuna.trial.TrialState.RUNNING}
+    for found in details():
+        assert (found.row.state.value, found.row.reason) in {("paused", "rung"), ("paused", "interrupted")}
+        newest = max(found.checkpoints, key=lambda item: item.epoch)
+        assert newest.epoch == found.row.epochs
+        assert (Path("runs") / "small" / str(found.row.number) / newest.file).is_file()
     run()
     assert outcomes() == unbroken
 
 
+@pytest.mark.slow
 def test_interrupted_after_every_epoch_the_search_gives_the_same_trials(unbroken: list[dict[str, Any]]) -> None:
     def interrupt(progress: Progress) -> None:
         if isinstance(progress, EpochEnded):
@@ -225,9 +242,7 @@ KILLS = (
     ("job_sent", 4),  # the first promotion
     ("job_sent", 11),
     ("checkpoint_renamed", 4),
-    ("checkpoint_renamed", 13),
     ("epoch_recorded", 3),
-    ("epoch_recorded", 5),
     ("epoch_recorded", 12),
     ("paused", 1),
     ("paused", 4),
@@ -247,14 +262,39 @@ def test_killed_while_pausing_or_promoting_nothing_is_lost(
     assert outcomes() == unbroken
 
 
+@pytest.mark.slow
+def test_a_driver_of_two_workers_that_is_killed_again_and_again_loses_nothing() -> None:
+    sets = ("search.workers=2", "search.trials=12")
+    aside = Path("aside")
+    aside.mkdir()
+    (aside / "small.yaml").write_text(SPACE)
+    with contextlib.chdir(aside):
+        run("search.pruner=none", "search.trials=12")
+        straight = outcomes()
+    for fault in ("epoch_recorded:kill@5", "paused:kill@3", "job_sent:kill@4", "epoch_recorded:kill@9"):
+        code = CHILD.format(folder=str(Path.cwd()), fault=fault, sets=sets, executor="ProcessExecutor")
+        killed = subprocess.run(
+            [sys.executable, "-c", code], check=False
+        )  # an interpreter that starts its own processes
+        assert killed.returncode == -signal.SIGKILL
+    result = run_in_processes(*sets)
+    rows = outcomes()
+    assert (len(rows), result.status.counts["paused"], result.status.counts["running"]) == (12, 0, 0)
+    assert result.status.counts["complete"] >= 1
+    for row, alone in zip(rows, straight, strict=True):
+        assert row["params"] == alone["params"]
+        assert row["curve"] == alone["curve"][: row["epochs"]], "whoever trained it, and however often it paused"
+
+
 CHILD = """
 import os
 from tuner import faults
 from tuner.execution.inline import InlineExecutor
+from tuner.execution.processes import ProcessExecutor
 from tuner.workflows.search import SearchRequest, search
 os.chdir({folder!r})
 faults.arm({fault!r})
-search(SearchRequest(space="small.yaml"), None, InlineExecutor())
+search(SearchRequest(space="small.yaml", sets={sets!r}), None, {executor}())
 """
 
 
@@ -262,7 +302,8 @@ def _in_child(fault: str) -> int | None:
     """Search in another process with a fault armed; its exit code, -N when signal N killed it."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tuner.execution.preload", "tuner.workflows.session"])
-    child = context.Process(target=exec, args=(CHILD.format(folder=str(Path.cwd()), fault=fault),))
+    code = CHILD.format(folder=str(Path.cwd()), fault=fault, sets=(), executor="InlineExecutor")
+    child = context.Process(target=exec, args=(code,))
     child.start()
     child.join()
     return child.exitcode

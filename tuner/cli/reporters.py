@@ -114,11 +114,12 @@ class LineReporter:
 
     def __init__(self) -> None:
         self._n_trials: int | None = None
+        self._paused: set[int] = set()
 
     def show(self, progress: Progress) -> None:
         if isinstance(progress, StudyStarted):
             self._n_trials = progress.n_trials
-        line = _line(progress, self._n_trials)
+        line = "" if _is_old_news(progress, self._paused) else _line(progress, self._n_trials)
         if line:
             click.echo(line, err=True)
 
@@ -139,6 +140,19 @@ def _line(progress: Progress, n_trials: int | None) -> str:
         case Note():
             return progress.message
     return ""
+
+
+def _is_old_news(progress: Progress, paused: set[int]) -> bool:
+    """Whether a trial that was shown as `paused` is over without having trained again; keeps `paused` up to date."""
+    if isinstance(progress, TrialStarted):
+        paused.discard(progress.trial)
+    if not isinstance(progress, TrialFinished):
+        return False
+    was_paused = progress.trial in paused
+    paused.discard(progress.trial)
+    if progress.state is TrialState.PAUSED:
+        paused.add(progress.trial)
+    return was_paused and progress.state is TrialState.PRUNED
 
 
 def _headline(started: StudyStarted) -> str:
@@ -282,16 +296,13 @@ class LiveReporter:
                 self._running.pop(key, None)
 
     def _finish(self, trial: TrialFinished) -> None:
-        if trial.state is TrialState.PAUSED:
-            self._paused.add(trial.trial)
-        else:
-            self._paused.discard(trial.trial)
-            self._n_over += 1
+        self._n_over += trial.state is not TrialState.PAUSED
         if trial.n_front is not None:
             self._n_front = trial.n_front
         elif trial.is_best:
             self._best = (trial.trial, trial.value)
-        self._print(_trial_line(trial, self._started.n_trials if self._started else None))
+        if not _is_old_news(trial, self._paused):
+            self._print(_trial_line(trial, self._started.n_trials if self._started else None))
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)

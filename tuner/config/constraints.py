@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from tuner.config import own
 from tuner.config.compile import Compiled
 from tuner.config.expressions import Constraint, ExpressionError, Name, parse
 from tuner.config.messages import Problems, nearest
 from tuner.config.metrics import COSTS, METRICS
-from tuner.config.schema import PythonTrain, Section, TrialConfig
+from tuner.config.schema import Objective, Section, TrialConfig
 from tuner.config.searching import task_of
 from tuner.config.sections import KINDS, class_of
 from tuner.space.document import Located, show
@@ -21,7 +22,11 @@ SPLITS = ("train/", "test/")
 
 
 def read_constraints(
-    root: Located, sections: Mapping[str, Section | None], compiled: Compiled, problems: Problems
+    root: Located,
+    sections: Mapping[str, Section | None],
+    compiled: Compiled,
+    objectives: Sequence[Objective],
+    problems: Problems,
 ) -> tuple[Constraint, ...]:
     """The checked constraints; a name in one is a metric, a cost, or the dotted path of a number of the config."""
     node = root.items.get("constraints")
@@ -34,7 +39,8 @@ def read_constraints(
     if len(node.value) > MAX_CONSTRAINTS:
         problems.add(node, "constraints", f"at most {MAX_CONSTRAINTS}, got {len(node.value)}")
         return ()
-    known = _Names(sections, compiled)
+    measured = [objective.metric for objective in objectives] if own.trains(root) else None
+    known = _Names(sections, compiled, measured)
     found = [_read(item, index, known, problems) for index, item in enumerate(node.value)]
     return tuple({constraint.text: constraint for constraint in found if constraint}.values())
 
@@ -65,9 +71,12 @@ def _at(item: Located, offset: int) -> Located:
 class _Names:
     """What a constraint can name in one space file."""
 
-    def __init__(self, sections: Mapping[str, Section | None], compiled: Compiled) -> None:
+    def __init__(
+        self, sections: Mapping[str, Section | None], compiled: Compiled, measured: Sequence[str] | None
+    ) -> None:
+        """`measured` are the metrics that own training code has to yield; None where tuner trains."""
         self._task = task_of(sections.get("data"))
-        self._is_own = isinstance(sections.get("train"), PythonTrain)
+        self._measured = measured
         self._layers = {layers.name for layers in compiled.per_layer}
         self._domains = {parameter.name: parameter.domain for parameter in compiled.space.parameters}
         self._leaves = dict(_all_leaves(sections, compiled))
@@ -76,8 +85,10 @@ class _Names:
         """Why it cannot be named; None when it can."""
         text = name.name
         metric = text.removeprefix("val/")
-        if (metric in COSTS and metric == text) or (self._is_own and not {".", "/"} & set(metric)):
-            return None  # own training code has metrics of its own
+        if self._measured is not None and not {".", "/"} & set(metric):
+            return None  # own training code yields what it names, which only its first epoch can show
+        if metric in COSTS and metric == text:
+            return None
         if metric in METRICS:
             needed = METRICS[metric].task
             if self._task is None or needed in ("any", self._task):

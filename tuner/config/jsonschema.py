@@ -130,8 +130,10 @@ def _draft_7(schema: Any) -> Any:
 def _by_trainer() -> JsonSchema:
     """Tuner's own loop needs data and knows its metrics; own training code has any metric, with its direction."""
     kind = {"properties": {"kind": {"const": "python"}}, "required": ["kind"]}
-    directed = {"properties": {"objective": {"required": ["metric", "direction"]}}, "required": ["objective"]}
-    known = {"properties": {"objective": {"properties": {"metric": {"enum": _metric_names()}}}}, "required": ["data"]}
+    one = {"required": ["metric", "direction"]}
+    directed = {"properties": {"objective": {**one, "items": one}}, "required": ["objective"]}
+    named = {"properties": {"metric": {"enum": _metric_names()}}}
+    known = {"properties": {"objective": {**named, "items": named}}, "required": ["data"]}
     return {"if": {"properties": {"train": kind}, "required": ["train"]}, "then": directed, "else": known}
 
 

@@ -165,7 +165,7 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
     if search is not None:
         check_grid(root, search, compiled.space, problems)
         check_search(root, objectives or (), search, problems)
-    constraints = read_constraints(root, sections, compiled, problems)
+    constraints = read_constraints(root, sections, compiled, objectives or (), problems)
     problems.raise_if_any()
     assert objectives is not None
     assert search is not None

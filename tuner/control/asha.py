@@ -1,11 +1,12 @@
 """Asynchronous successive halving, by promotion or by stopping: which trials are worth more epochs.
 
 Source: Li et al. 2020 (A System for Massively Parallel Hyperparameter Tuning, arXiv 1810.05934): algorithm 2 for
-`promote`, its stopping variant (appendix A.1) for `stop`. Deviations: the rungs of a trial end with its own last epoch;
-trials are compared by the best value so far; one that diverged counts as the worst at every rung that it reached, and
-at the next, so that it takes no promotion from others; one that stopped early by itself counts at the rungs that it did
-not need to reach; the lowest rungs are passed where their order misleads (`first_rung`). With several objectives the
-trials at a rung are in the order of `tuner.control.pareto`, non-dominated ones first.
+`promote`; for `stop` the variant without resuming, in which a trial is compared once, when it comes to a rung.
+Deviations: the rungs of a trial end with its own last epoch; trials are compared by the best value so far; one that
+diverged counts as the worst at every rung that it reached, and at the next, so that it takes no promotion from others;
+one that stopped early by itself counts at the rungs that it did not need to reach; the lowest rungs are passed where
+their order misleads (`first_rung`); a search that ends with nothing complete takes its best trial to the end
+(`Controller`). With several objectives the trials at a rung are in the order of `tuner.control.pareto`.
 
 All of it is a function of the curves that were reported and of how trials ended, in whatever order, so that a search
 that is resumed decides as one that was never interrupted.
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, insort
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -218,15 +219,17 @@ class Asha:
         ahead = self.rungs[self.first_level :]
         return next((rung for rung in ahead if epoch < rung < last_epoch), last_epoch)
 
-    def promotable(self, paused: Container[int]) -> list[int]:
+    def promotable(self, paused: Collection[int]) -> list[int]:
         """Paused trials that are to go on, those of the highest rung first, at a rung the best first."""
-        found = []
+        found: list[int] = []
+        if not paused:
+            return found
         for level in range(len(self.rungs) - 1, -1, -1):
             top = self._levels[level].top(self.eta)
             found += [trial for _, trial in top if trial in paused and self.level_of(trial) == level]
         return found
 
-    def best_paused(self, paused: Container[int]) -> int | None:
+    def best_paused(self, paused: Collection[int]) -> int | None:
         """The best paused trial of the highest rung that has one, promotable or not."""
         for level in reversed(self._levels):
             best = next((trial for _, trial in level.ranked if trial in paused), None)
@@ -246,6 +249,11 @@ class Asha:
         return (here.values[trial], trial) not in here.top(self.eta)
 
     # --------------------------------------------------------------------------------------------------- looking at it
+
+    def reached(self, trial: int) -> list[Reached]:
+        """All levels that a trial has come to, the lowest first."""
+        there = ((level, found.values[trial]) for level, found in enumerate(self._levels) if trial in found.values)
+        return [Reached(level=level, value=self._sign * value) for level, value in there]
 
     def level_of(self, trial: int) -> int:
         """The highest rung that a trial has reached; -1 for none."""

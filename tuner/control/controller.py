@@ -34,6 +34,8 @@ class TrialState(StrEnum):
 
 DIVERGED = "diverged"
 """The reason of a pruned trial whose objective was not finite."""
+INFEASIBLE = "infeasible"
+"""The reason of a trial that breaks a constraint."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,11 +139,16 @@ class Controller:
     def promote(self, among: Iterable[int] | None = None) -> Job | None:
         """The paused trial that is the next to go on, of all or of those `among` them."""
         schedule = self.advisor.schedule
-        paused = self._paused if among is None else self._paused.intersection(among)
-        if schedule is None or not paused:
+        if schedule is None:
             return None
-        trial = next(iter(schedule.promotable(paused)), None)
+        wanted = self._paused if among is None else self._paused.intersection(among)
+        trial = next(iter(schedule.promotable(wanted)), None)
         return None if trial is None else self._go_on(trial, schedule)
+
+    def promotable(self) -> list[int]:
+        """Paused trials that are to go on, in the order in which they are promoted."""
+        schedule = self.advisor.schedule
+        return [] if schedule is None else schedule.promotable(self._paused)
 
     def _go_on(self, trial: int, schedule: Asha) -> Job:
         self._paused.discard(trial)
@@ -182,9 +189,7 @@ class Controller:
     @property
     def n_left(self) -> float:
         """Trials that could start now or later: new ones, and paused ones that are promotable."""
-        schedule = self.advisor.schedule
-        n_promotable = 0 if schedule is None else len(schedule.promotable(self._paused))
-        return n_promotable + (math.inf if self.n_trials is None else self.n_trials - self.next_trial)
+        return len(self.promotable()) + (math.inf if self.n_trials is None else self.n_trials - self.next_trial)
 
     def reopen(self, trial: int, params: Params, values: list[float], goal: int | None = None) -> Job:
         """Take an unfinished trial of an earlier session up again; `values` are its objective after epochs 1, 2, ...

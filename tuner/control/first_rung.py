@@ -7,7 +7,7 @@ clearly misleads (Kendall's tau below zero by two standard errors). One that say
 then promoted at random, and the few that came far are alike, so that they tell less of the order than all would.
 
 On tables of learning curves (5 tasks, 4 seeds, random search, mean regret after 50 full trainings): .129 with the first
-rung at epoch 1 for good, and .129 as here; with the order of the first two epochs reversed 1.183 and .225, and .209
+rung at epoch 1 for good, and .129 as here; with the order of the first two epochs reversed 1.183 and .229, and .209
 with the first rung at epoch 3 for good.
 """
 

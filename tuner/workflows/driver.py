@@ -108,10 +108,11 @@ class Driver:
                 self._store.pause(run.trial, "interrupted")
         if self._interrupts.count:
             return Ended.INTERRUPTED
-        for run in self._supply.waiting:  # the time was up before they could go on
-            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.ABORTED])
-        for run in self._supply.paused.values():  # others were better at their rung
-            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
+        with self._store.together():
+            for run in self._supply.waiting:  # the time was up before they could go on
+                self._finish(run, TrialState.PRUNED, PRUNED[Outcome.ABORTED])
+            for run in self._supply.paused.values():  # others were better at their rung
+                self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
         return Ended.TIMEOUT if self._is_over_time() else Ended.BUDGET
 
     def _fill(self) -> None:
@@ -158,12 +159,14 @@ class Driver:
         elif self._is_too_costly(run):
             self._conclude(run, Outcome.STOPPED, "")
         else:
-            self._go_by(self._controller.judge(left.trial), run)
+            self._go_by(self._controller.judge(left.trial), run, is_news=left.outcome is not Outcome.PAUSED)
 
-    def _go_by(self, decision: Decision, run: OpenRun) -> None:
+    def _go_by(self, decision: Decision, run: OpenRun, *, is_news: bool) -> None:
         """Do with a trial that nobody trains what was decided after its last epoch."""
         if decision is Decision.STOP:
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
+        elif decision is Decision.PAUSE and not is_news:
+            self._supply.pause(run)
         elif decision is Decision.PAUSE:
             self._rest(run)
         else:

@@ -74,7 +74,8 @@ class Supply:
         for run in self._alike(self.waiting, key):
             self.waiting.remove(run)
             return run
-        alike = self._alike(list(self.paused.values()), key)
+        promotable = [self.paused[trial] for trial in self.controller.promotable()]
+        alike = self._alike(promotable, key)
         job = self.controller.promote([run.trial for run in alike]) if alike else None
         return None if job is None else self.paused.pop(job.trial)
 
