@@ -5,6 +5,7 @@ from __future__ import annotations
 from tuner.config.schema import AutoSampler as AutoSection
 from tuner.config.spec import Spec
 from tuner.control.controller import TrialState
+from tuner.study.curves import curves_of
 from tuner.study.queries import StudyReader
 
 _OVER = (TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAILED)
@@ -30,7 +31,7 @@ def explain(storage: str, name: str | None) -> list[str]:
         sampler = AutoSampler(
             spec.space, seed=spec.seed, maximize=spec.maximize, signs=study.signs, level_epochs=levels
         )
-    curves, vectors = reader.curves(study), reader.vectors(study)
+    curves, vectors = curves_of(reader, study), reader.vectors(study)
     for trial in reader.trials(study):
         of_several = vectors.get(trial.number, {})
         curve = curves.get(trial.number, {}) or {epoch: vector[study.lead] for epoch, vector in of_several.items()}
