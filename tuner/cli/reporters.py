@@ -18,7 +18,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from tuner.cli.tables import duration, number, scalar
+from tuner.cli.tables import duration, number, scalar, span
 from tuner.control.controller import TrialState
 from tuner.errors import NoTrialError
 from tuner.space.parameters import Params
@@ -149,6 +149,8 @@ def summary(result: SearchResult) -> str:
     status = result.status
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items() if count)
     lines = [f"study {status.study.name}: {counts or 'no trials'} in {duration(status.study.seconds)}"]
+    if status.planned_seconds is not None and result.ended is not Ended.INTERRUPTED:
+        lines.append(f"planned {span(*status.planned_seconds)}, took {duration(status.study.seconds)}")
     if status.best is not None:
         lines.append(f"best: trial {status.best.number} with val/{status.study.metric} {number(status.best.value)}")
         lines += _params_lines(status.best.params)

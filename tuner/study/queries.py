@@ -42,6 +42,8 @@ class StudyRow:
     maximize: bool
     created_at: float
     seconds: float
+    planned: Mapping[str, Any] | None = None
+    """The forecast that was made before it was started, as `tuner plan --json` prints it."""
 
     @property
     def direction(self) -> str:
@@ -154,6 +156,7 @@ class StudyReader:
             maximize=row.direction == "MAXIMIZE",
             created_at=created_at,
             seconds=seconds,
+            planned=attrs.get("tuner:plan"),
         )
 
     def study(self, name: str | None) -> StudyRow:

@@ -40,6 +40,7 @@ from tuner.study.transactions import Transactions
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 
 UID_ATTR = "tuner:uid"
+PLAN_ATTR = "tuner:plan"
 
 TOUCH_EVERY_S = 1.0
 """How often the session's wall time is written along with a record; a death loses at most this much of it."""
@@ -163,8 +164,18 @@ class StudyStore:
     def _half_made(self) -> ColumnElement[bool]:
         return (tables.studies.c.name == self._name) & (tables.studies.c.study_id == 0)
 
-    def create(self, spec: Spec, data: DataInfo, code: Mapping[str, str], versions: Mapping[str, str]) -> None:
-        """Make the study. Our row comes first: a study without one would look like another tool's."""
+    def create(
+        self,
+        spec: Spec,
+        data: DataInfo,
+        code: Mapping[str, str],
+        versions: Mapping[str, str],
+        planned: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Make the study, with the forecast that was made of it, if any.
+
+        Our row comes first: a study without one would look like another tool's.
+        """
         self._use(uuid.uuid4().hex)
         row = {
             "uid": self._uid,
@@ -182,6 +193,8 @@ class StudyStore:
             connection.execute(insert(tables.studies).values(**row))
         with storage_errors(self._url):
             self._study = self._create_in_optuna(spec)
+            if planned is not None:
+                self._study.set_user_attr(PLAN_ATTR, dict(planned))
         self._update_header(study_id=self._study._study_id)  # noqa: SLF001  no public way
 
     def _create_in_optuna(self, spec: Spec) -> optuna.Study:

@@ -6,46 +6,34 @@ Apart from `search` because it imports Optuna: by the time it is loaded, the wor
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
 from tuner.config.code import fingerprints, reachable_targets
-from tuner.config.schema import GridSampler, TrialConfig
 from tuner.config.spec import Spec
 from tuner.control.controller import Controller, TrialState
 from tuner.data.info import DataInfo
-from tuner.errors import ChangedError, NotFoundError
-from tuner.execution.protocol import Executor, LanesRequest, PrepareRequest
+from tuner.execution.protocol import Executor
 from tuner.paths import StudyPaths
 from tuner.study.advisor import StudyAdvisor
 from tuner.study.ownership import StudyLock
-from tuner.study.queries import StudyReader
 from tuner.study.records import StoredTrial
 from tuner.study.storage import empty_database
-from tuner.study.store import StudyHeader, StudyStore
-from tuner.training.job import TrainJob
+from tuner.study.store import StudyStore
+from tuner.workflows.agreement import look_back, refuse_changes, refuse_other_code, refuse_other_data
 from tuner.workflows.driver import Driver
+from tuner.workflows.forecast import kept_for
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
-from tuner.workflows.machine import cpu_name, n_cores
-from tuner.workflows.measuring import settle
-from tuner.workflows.placement import Found, Placement, Remembered, plan
+from tuner.workflows.placement import Placement
+from tuner.workflows.placing import Earlier, lane_plan, n_trials_of, place
 from tuner.workflows.progress import Note, Reporter, StudyStarted
 from tuner.workflows.result import Ended, SearchResult
 from tuner.workflows.retention import Retention
 from tuner.workflows.status import status_of
 
-DEFAULT_TRIALS = 50
 VERSIONS = ("tuner", "torch", "torchvision", "optuna", "scikit-learn", "numpy")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
-    """What earlier sessions of a study leave behind that this one is placed by."""
-
-    n_finished: int = 0
-    threads: int | None = None
 
 
 @dataclass(slots=True)
@@ -59,7 +47,7 @@ class Session:
     reporter: Reporter
 
     def run(self) -> SearchResult:
-        earlier = self._look_back()
+        earlier = look_back(self.storage, self.spec)
         with StudyLock(self.paths.lock, self.spec.study):
             placement, info = self._prepare(earlier)
             store = StudyStore.open(self.storage, self.spec.study)
@@ -78,39 +66,9 @@ class Session:
             paths=self.paths,
         )
 
-    def _look_back(self) -> Earlier:
-        """What the study has so far; a changed space is refused before the data is even looked at."""
-        try:
-            reader = StudyReader.open(self.storage)
-            study = reader.study(self.spec.study)
-        except NotFoundError:
-            return Earlier()
-        if not study.uid:  # half made, or another tool's: the store tells them apart
-            return Earlier()
-        _refuse_changes(self.spec, Spec.from_json(reader.header(study)["spec"]))
-        return Earlier(n_finished=reader.n_finished(study), threads=reader.threads(study))
-
     def _prepare(self, earlier: Earlier) -> tuple[Placement, DataInfo]:
         empty_database()  # kept for when it is needed: here the first worker is still loading torch
-        spec, machine = self.spec, self.executor.machine()
-        n_trials = _n_trials(spec)
-        planned = plan(
-            spec.search,
-            spec.base.train.device,
-            Found.here(machine),
-            n_left=None if n_trials is None else max(1, n_trials - earlier.n_finished),
-            kept_threads=earlier.threads,
-        )
-        request = PrepareRequest(
-            config=spec.base,
-            metric=spec.objective.metric,
-            seed=spec.seed,
-            base_dir=spec.base_dir,
-            data_dir=self.paths.data,
-            threads=planned.thread_choices[0],
-        )
-        info = self.executor.prepare(request)
-        placement, note = settle(planned, self.executor, request, info, machine.versions)
+        placement, info, note = place(self.spec, self.paths, self.executor, earlier)
         for message in (note, _thread_change(earlier.threads, placement)):
             if message:
                 self.reporter.show(Note(message=message))
@@ -122,12 +80,12 @@ class Session:
         header = store.find()
         if header is None:
             self._move_leftovers()
-            store.create(self.spec, info, code, versions())
+            store.create(self.spec, info, code, versions(), kept_for(self.spec, self.paths))
             return
-        _refuse_changes(self.spec, header.spec)
-        _refuse_other_data(self.spec, header, info)
+        refuse_changes(self.spec, header.spec)
+        refuse_other_data(self.spec, header, info)
         if store.has_epochs():  # else nothing was trained with the old code: it is being mended
-            _refuse_other_code(self.spec, header, code)
+            refuse_other_code(self.spec, header, code)
         store.replace_spec(self.spec, code)
 
     def _move_leftovers(self) -> None:
@@ -155,7 +113,7 @@ class Session:
             max_epochs=spec.max_epochs(),
             history=history,
         )
-        n_trials = _n_trials(spec)
+        n_trials = n_trials_of(spec)
         controller = Controller(
             advisor=advisor,
             maximize=spec.maximize,
@@ -185,35 +143,7 @@ class Session:
         return ended, interrupts
 
     def _lanes(self, placement: Placement, history: Sequence[StoredTrial]) -> LanePlan:
-        spec, device = self.spec, placement.devices[0]
-        threads = placement.threads
-
-        def measure(config: TrialConfig, sizes: tuple[int, ...]) -> dict[int, float]:
-            job = TrainJob(
-                trial=-1,
-                attempt=0,
-                seed=spec.seed,
-                config=config,
-                metric=f"val/{spec.objective.metric}",
-                maximize=spec.maximize,
-                checkpoints=(),
-                folder=self.paths.root,
-                base_dir=spec.base_dir,
-                threads=threads,
-                device=device,
-            )
-            return self.executor.measure_lanes(LanesRequest(job=job, sizes=sizes)).step_seconds
-
-        planned = LanePlan(
-            space=spec.space,
-            search=spec.search,
-            on_cpu=device == "cpu",
-            measure=measure,
-            remembered=Remembered.of("lanes"),
-            machine=" ".join(
-                [cpu_name(), str(n_cores()), device, str(threads), *self.executor.machine().versions.values()]
-            ),
-        )
+        planned = lane_plan(self.spec, self.paths, self.executor, placement)
         planned.add_all(trial.params for trial in history)
         return planned
 
@@ -267,15 +197,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _n_trials(spec: Spec) -> int | None:
-    search = spec.search
-    if search.trials is None and not spec.space.parameters:
-        return 1  # without `space:` the file is one training run
-    if search.trials is not None or search.timeout is not None or isinstance(search.sampler, GridSampler):
-        return search.trials
-    return DEFAULT_TRIALS
-
-
 def _n_useful(history: Sequence[StoredTrial], n_trials: int | None, workers: int) -> int:
     """Workers that will have a trial; threads do not depend on it, so that numbers do not either."""
     if n_trials is None:
@@ -290,36 +211,6 @@ def _finished(history: Sequence[StoredTrial]) -> dict[int, tuple[float | None, i
         for trial in history
         if trial.is_finished
     }
-
-
-def _refuse_changes(spec: Spec, stored: Spec) -> None:
-    differences = stored.differences(spec)
-    if differences:
-        raise ChangedError(
-            f"{spec.file} is not what study {spec.study!r} was started with:\n"
-            + "\n".join(f"  {line}" for line in differences)
-            + "\nundo the change, or start another study with --study NAME"
-        )
-
-
-def _refuse_other_code(spec: Spec, header: StudyHeader, code: Mapping[str, str]) -> None:
-    changed = [target for target, digest in code.items() if header.code.get(target, digest) != digest]
-    if changed:
-        raise ChangedError(
-            f"the code of {', '.join(changed)} changed since study {spec.study!r} was started; "
-            "undo the change, or start another study with --study NAME"
-        )
-
-
-def _refuse_other_data(spec: Spec, header: StudyHeader, info: DataInfo) -> None:
-    if info.fingerprint != header.data.fingerprint:
-        old, new = header.data, info
-        raise ChangedError(
-            f"the data of study {spec.study!r} changed since it was started "
-            f"(rows train/val/test {old.n_train}/{old.n_val}/{old.n_test}, now {new.n_train}/{new.n_val}/{new.n_test}; "
-            f"fingerprint {old.fingerprint[:12]}, now {new.fingerprint[:12]}); "
-            "bring the old data back, or start another study with --study NAME"
-        )
 
 
 def _notes(spec: Spec) -> list[str]:

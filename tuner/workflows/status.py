@@ -27,7 +27,19 @@ class Status:
             "trials": self.counts,
             "best": best and {"trial": best.number, "value": best.value, "params": dict(best.params)},
             "seconds": round(self.study.seconds, 3),
+            "planned": self.planned,
         }
+
+    @property
+    def planned(self) -> dict[str, list[float]] | None:
+        """The forecast of time and epochs, `[low, high]` each, when there was one before the study was started."""
+        found = self.study.planned
+        return None if found is None else {name: [*found[name]] for name in ("seconds", "epochs", "trials")}
+
+    @property
+    def planned_seconds(self) -> tuple[float, float] | None:
+        planned = self.planned
+        return None if planned is None else (planned["seconds"][0], planned["seconds"][1])
 
 
 def statuses_of(storage: str) -> list[Status]:

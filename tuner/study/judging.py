@@ -1,0 +1,76 @@
+"""The rule of a study, over trials that are only played: see tuner.control.rehearsal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tuner.config import schema
+from tuner.control.controller import TrialState
+from tuner.control.percentile import PercentileRule
+from tuner.control.rehearsal import Judge
+from tuner.space.parameters import Params, Space
+from tuner.study.mirror import OptunaMirror
+from tuner.study.records import AskedTrial, distribution_of
+from tuner.study.samplers import OWN_PRUNERS, build_rule
+
+
+def judge_of(search: schema.Search, space: Space, pool: Sequence[Params], *, max_epochs: int) -> Judge:
+    """A fresh judge with the study's rule, for trials that have the params of the pool.
+
+    A threshold is about values, of which a rehearsal knows nothing: it stops nothing there.
+    """
+    if isinstance(search.pruner, (*OWN_PRUNERS, schema.ThresholdPruner)):
+        return RuleJudge(build_rule(search.pruner, max_epochs=max_epochs, maximize=False))
+    return MirrorJudge(search, space, pool, max_epochs=max_epochs)
+
+
+class RuleJudge:
+    """A rule of our own, or none."""
+
+    def __init__(self, rule: PercentileRule | None) -> None:
+        self._rule = rule
+
+    def begin(self, trial: int, index: int) -> None:
+        """Such a rule looks at curves alone."""
+
+    def report(self, trial: int, epoch: int, value: float) -> None:
+        if self._rule is not None:
+            self._rule.report(trial, epoch, value)
+
+    def should_stop(self, trial: int) -> bool:
+        return self._rule is not None and self._rule.should_stop(trial)
+
+    def finish(self, trial: int, state: TrialState, value: float | None) -> None:  # noqa: ARG002  the protocol's
+        if self._rule is not None:
+            self._rule.finish(trial, is_complete=state is TrialState.COMPLETE)
+
+
+class MirrorJudge:
+    """One of Optuna's pruners."""
+
+    def __init__(self, search: schema.Search, space: Space, pool: Sequence[Params], *, max_epochs: int) -> None:
+        self._pool = pool
+        self._distributions = {parameter.name: distribution_of(parameter.domain) for parameter in space.parameters}
+        self._mirror = OptunaMirror(
+            name="plan",
+            space=space,
+            search=search.model_copy(update={"sampler": schema.RandomSampler()}),
+            maximize=False,
+            seed=0,
+            max_epochs=max_epochs,
+            history=(),
+        )
+
+    def begin(self, trial: int, index: int) -> None:
+        params = self._pool[index]
+        distributions = {name: self._distributions[name] for name in params}
+        self._mirror.add(AskedTrial(number=trial, params=params, distributions=distributions))
+
+    def report(self, trial: int, epoch: int, value: float) -> None:
+        self._mirror.report(trial, epoch, value)
+
+    def should_stop(self, trial: int) -> bool:
+        return self._mirror.should_stop(trial)
+
+    def finish(self, trial: int, state: TrialState, value: float | None) -> None:
+        self._mirror.finish(trial, state, value)
