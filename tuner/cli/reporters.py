@@ -149,6 +149,8 @@ def summary(result: SearchResult) -> str:
     status = result.status
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items() if count)
     lines = [f"study {status.study.name}: {counts or 'no trials'} in {duration(status.study.seconds)}"]
+    if status.study.stopped:
+        lines.append(status.study.stopped)
     if status.planned_seconds is not None and result.ended is not Ended.INTERRUPTED:
         lines.append(f"planned {span(*status.planned_seconds)}, took {duration(status.study.seconds)}")
     if status.best is not None:

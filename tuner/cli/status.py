@@ -23,6 +23,8 @@ def command(study: str | None, storage: str, as_json: bool) -> None:
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items() if count)
     click.echo(f"{status.study.name}: {status.study.direction} val/{status.study.metric}")
     click.echo(f"trials: {counts or 'none'}; {duration(status.study.seconds)}")
+    if status.study.stopped:
+        click.echo(status.study.stopped)
     if status.planned_seconds is not None:
         click.echo(f"planned: {span(*status.planned_seconds)}")
     if status.best is not None:

@@ -284,7 +284,8 @@ def _weights(
 ) -> NDArray[np.float64]:
     """How often each cost comes: as often as it was drawn, with the preference of the sampler."""
     preference = _by_value(costs, scenario.focus) if is_measured else _by_time(costs, scenario.lean)
-    weights: NDArray[np.float64] = np.bincount(drawn, minlength=len(costs)) * np.exp(preference)
+    weights: NDArray[np.float64] = np.bincount(drawn, minlength=len(costs)).astype(np.float64)
+    weights *= np.exp(preference)
     weights /= weights.sum()
     return weights
 
@@ -292,7 +293,7 @@ def _weights(
 def _by_value(costs: Sequence[Cost], focus: float) -> NDArray[np.float64]:
     ends = [min((value for value in cost.curve if math.isfinite(value)), default=math.inf) for cost in costs]
     order = sorted(range(len(costs)), key=lambda index: ends[index])
-    preference = np.zeros(len(costs))
+    preference: NDArray[np.float64] = np.zeros(len(costs))
     preference[order] = np.linspace(0.0, -focus, len(costs))
     return preference
 

@@ -16,9 +16,13 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-FEWEST_TRIALS = 20
+FEWEST_TRIALS = 30
 """Finished ones, before which nothing is stopped."""
+STRETCH = 0.3
+"""Of the finished trials, but at least 30 of them: the last ones, in which the best must not have improved."""
 FEWEST_PEAKS = 5
+FEWEST_VALUES = 3
+"""Different ones among the best ten."""
 PEAK_SHARE = 0.25
 MOST_PEAKS = 20
 N_BEST_CURVES = 5
@@ -77,7 +81,7 @@ class StoppingRule:
             return None
         n_next = int(min(n_left, n_finished))
         gain = self.expected_gain(n_next)
-        if gain is None or gain > noise:
+        if gain is None or max(gain, self._gained_of_late()) > noise:
             return None
         return Verdict(
             n_finished=n_finished,
@@ -99,6 +103,12 @@ class StoppingRule:
         gains = [_gain(values, best, n_next, room) for values in (self._values, recent)]
         return None if gains[0] is None else max(gain for gain in gains if gain is not None)
 
+    def _gained_of_late(self) -> float:
+        """How much the best improved over the last stretch: a sampler that has just taken off is not done."""
+        stretch = max(FEWEST_TRIALS, round(STRETCH * len(self._values)))
+        before, now = min(self._values[:-stretch], default=math.inf), min(self._values)
+        return before - now if math.isfinite(now) else math.inf
+
     def _noise_of_epochs(self) -> float | None:
         best = [noise for _, noise in sorted(self._jitter)[:N_BEST_CURVES]]
         return statistics.median(best) if len(best) == N_BEST_CURVES else None
@@ -107,6 +117,8 @@ class StoppingRule:
 def _gain(values: Sequence[float], best: float, n_next: int, room: float) -> float | None:
     """The expected gain of `n_next` draws from the tail of some values: peaks below the first value that is none."""
     ordered = sorted(values)
+    if len({value for value in ordered[: 2 * FEWEST_PEAKS] if math.isfinite(value)}) < FEWEST_VALUES and room > 0.0:
+        return None  # trials that do not learn are all alike, and tell nothing of a tail
     n_peaks = min(MOST_PEAKS, max(FEWEST_PEAKS, round(PEAK_SHARE * len(values))))
     if len(ordered) <= n_peaks or not math.isfinite(ordered[n_peaks - 1]):
         return None

@@ -44,6 +44,8 @@ class StudyRow:
     seconds: float
     planned: Mapping[str, Any] | None = None
     """The forecast that was made before it was started, as `tuner plan --json` prints it."""
+    stopped: str = ""
+    """Why the search ended before its budget."""
 
     @property
     def direction(self) -> str:
@@ -157,6 +159,7 @@ class StudyReader:
             created_at=created_at,
             seconds=seconds,
             planned=attrs.get("tuner:plan"),
+            stopped=str(attrs.get("tuner:stopped", {}).get("why", "")),
         )
 
     def study(self, name: str | None) -> StudyRow:

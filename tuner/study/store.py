@@ -32,6 +32,7 @@ from tuner.data.info import DataInfo
 from tuner.errors import OwnedError, StorageError
 from tuner.faults import fault_point
 from tuner.study import tables
+from tuner.study.notes import StudyNotes
 from tuner.study.optuna_rows import end_trial, fail_waiting, insert_trial, read_trials
 from tuner.study.own_rows import EpochRows, rows_of, set_trial
 from tuner.study.records import AskedTrial, StoredTrial
@@ -40,7 +41,6 @@ from tuner.study.transactions import Transactions
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 
 UID_ATTR = "tuner:uid"
-PLAN_ATTR = "tuner:plan"
 
 TOUCH_EVERY_S = 1.0
 """How often the session's wall time is written along with a record; a death loses at most this much of it."""
@@ -193,8 +193,7 @@ class StudyStore:
             connection.execute(insert(tables.studies).values(**row))
         with storage_errors(self._url):
             self._study = self._create_in_optuna(spec)
-            if planned is not None:
-                self._study.set_user_attr(PLAN_ATTR, dict(planned))
+        self.notes.keep_plan(planned)
         self._update_header(study_id=self._study._study_id)  # noqa: SLF001  no public way
 
     def _create_in_optuna(self, spec: Spec) -> optuna.Study:
@@ -212,6 +211,12 @@ class StudyStore:
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([metric])
         return study
+
+    @property
+    def notes(self) -> StudyNotes:
+        """What is kept about the study as a whole, besides its header."""
+        assert self._study is not None
+        return StudyNotes(self._study, self._url)
 
     def _load(self) -> optuna.Study:
         return optuna.load_study(

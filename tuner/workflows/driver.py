@@ -24,6 +24,7 @@ from tuner.study.advisor import StudyAdvisor
 from tuner.study.store import NewAttempt, OpenTrial, StudyStore
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
+from tuner.workflows.ending import Ending
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.placement import Placement
@@ -97,7 +98,7 @@ class Driver:
         retention: Retention,
         reporter: Reporter,
         interrupts: Interrupts,
-        timeout_s: float | None,
+        ending: Ending,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spec = spec
@@ -112,8 +113,9 @@ class Driver:
         self._retention = retention
         self._reporter = reporter
         self._interrupts = interrupts
+        self._ending = ending
         self._clock = clock
-        self._deadline = None if timeout_s is None else clock() + timeout_s
+        self._deadline = None if ending.timeout_s is None else clock() + ending.timeout_s
         self._runs: dict[int, OpenRun] = {}
         self._pending: list[OpenRun] = []
         self._alike: tuple[str, int] = ("", 0)
@@ -144,7 +146,9 @@ class Driver:
             return Ended.INTERRUPTED
         for run in self._pending:  # the time was up before they could go on
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.ABORTED])
-        return Ended.TIMEOUT if self._is_over_time() else Ended.BUDGET
+        if self._is_over_time():
+            return Ended.TIMEOUT
+        return Ended.STOPPED if self._ending.why else Ended.BUDGET
 
     def _fill(self) -> None:
         for vacancy in self._executor.vacancies():
@@ -208,6 +212,10 @@ class Driver:
     def _ask(self, fixed: Params | None = None) -> OpenRun | None:
         """A new trial; None when there are no more, and when its params turned out not to go together."""
         if self._is_exhausted:
+            return None
+        if self._ending.is_over(self._controller.n_left):
+            self._is_exhausted = True
+            self._note(self._ending.why)
             return None
         job = self._controller.ask(fixed)
         if job is None:
@@ -341,6 +349,7 @@ class Driver:
             older = [item for item in run.checkpoints if item.epoch in end.kept and item.epoch != end.epoch]
             run.checkpoints = sorted([*older, end.checkpoint], key=lambda item: -item.epoch)
         value = end.metrics[self._metric]
+        self._ending.report(end.trial, end.epoch, value)
         decision = self._controller.report(end.trial, end.epoch, value)
         if decision is Decision.CONTINUE and pauses:
             decision = Decision.PAUSE
@@ -402,6 +411,7 @@ class Driver:
     def _finish(self, run: OpenRun, state: TrialState, reason: str, message: str = "") -> None:
         best_epoch, _ = self._controller.best_epoch(run.trial)
         value = self._controller.finish(run.trial, state)
+        self._ending.finished(run.trial, value)
         self._store.finish(
             run.trial,
             state,

@@ -23,6 +23,7 @@ from tuner.study.storage import empty_database
 from tuner.study.store import StudyStore
 from tuner.workflows.agreement import look_back, refuse_changes, refuse_other_code, refuse_other_data
 from tuner.workflows.driver import Driver
+from tuner.workflows.ending import Ending
 from tuner.workflows.forecast import kept_for
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
@@ -122,6 +123,7 @@ class Session:
             next_trial=len(history),
         )
         seconds_before = store.seconds_before()
+        ending = Ending.of(spec, n_trials, history, seconds_before, store.notes.stopped_at(n_trials))
         self._show_start(placement, retention, history, seconds_before, n_trials)
         self.executor.grow(min(placement.workers, _n_useful(history, n_trials, placement.workers)))
         with Interrupts() as interrupts:
@@ -137,9 +139,10 @@ class Session:
                 retention=retention,
                 reporter=self.reporter,
                 interrupts=interrupts,
-                timeout_s=None if spec.search.timeout is None else spec.search.timeout - seconds_before,
+                ending=ending,
             )
             ended = driver.run(store.open_trials(f"val/{spec.objective.metric}", history))
+        store.notes.keep_stopped(ending.why, n_trials)
         return ended, interrupts
 
     def _lanes(self, placement: Placement, history: Sequence[StoredTrial]) -> LanePlan:

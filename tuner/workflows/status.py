@@ -28,6 +28,7 @@ class Status:
             "best": best and {"trial": best.number, "value": best.value, "params": dict(best.params)},
             "seconds": round(self.study.seconds, 3),
             "planned": self.planned,
+            "stopped": self.study.stopped or None,
         }
 
     @property
