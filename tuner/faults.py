@@ -16,6 +16,7 @@ from pathlib import Path
 
 POINTS = (
     "study_created",
+    "taken_over",
     "after_ask",
     "job_sent",
     "checkpoint_written",

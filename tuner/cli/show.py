@@ -33,6 +33,8 @@ def _text(detail: TrialDetail) -> str:
     row = detail.row
     state = row.state.value + (f" ({row.reason})" if row.reason else "")
     lines = [f"trial {row.number}: {state}, value {number(row.value)}, seed {detail.seed}, {duration(row.seconds)}"]
+    if row.origin:
+        lines.append(f"taken over {row.origin_text}")
     if detail.message:
         lines.append(detail.message)
     lines += [f"  {name}  {scalar(value)}" for name, value in row.params.items()]

@@ -3,9 +3,10 @@
 As in Makarova et al. 2022 (Automatic Termination for Hyperparameter Optimization, AutoML-Conf) a search ends when what
 is left to gain is smaller than the error with which a value is known; they bound the gain by a Gaussian process and
 take the error from cross-validation. Here both come from what every search has. The gain: the best of the finished
-trials are peaks over a threshold, whose excesses are taken as exponential (a generalised Pareto tail of shape 0, which
-for a bounded objective expects too much and so stops late); once for all trials and once for the recent half, since a
-sampler gets better, and the larger counts. The noise: the spread of equal configs on several seeds where that is known,
+trials are peaks over a threshold, whose excesses have a generalised Pareto tail (Coles 2001, An Introduction to
+Statistical Modeling of Extreme Values, chapter 4; fitted by moments, with its shape drawn to the exponential, which
+stops late); once for all trials and once for the recent half, since a sampler gets better, and the larger counts; and
+the best must not have improved of late. The noise: the spread of equal configs on several seeds where that is known,
 else the jitter of the best curves from epoch to epoch, which is smaller than that of a seed, and stops late too.
 """
 
@@ -21,13 +22,14 @@ FEWEST_TRIALS = 30
 STRETCH = 0.3
 """Of the finished trials, but at least 30 of them: the last ones, in which the best must not have improved."""
 FEWEST_PEAKS = 5
-FEWEST_VALUES = 3
+FEWEST_VALUES = 2
 """Different ones among the best ten."""
 PEAK_SHARE = 0.25
 MOST_PEAKS = 20
 N_BEST_CURVES = 5
 TAIL = 6
 """Epochs up to the best one that tell the jitter of a curve."""
+PRIOR = 20
 GRID = 64
 
 
@@ -123,14 +125,46 @@ def _gain(values: Sequence[float], best: float, n_next: int, room: float) -> flo
     if len(ordered) <= n_peaks or not math.isfinite(ordered[n_peaks - 1]):
         return None
     threshold = ordered[n_peaks] if math.isfinite(ordered[n_peaks]) else ordered[n_peaks - 1]
-    excess = statistics.fmean(threshold - value for value in ordered[:n_peaks])
-    if excess <= 0.0:
+    tail = Tail.of([threshold - value for value in ordered[:n_peaks]])
+    if tail is None:
         return 0.0
-    reach = n_peaks / len(values) * math.exp((best - threshold) / excess)  # probability of one draw to beat the best
-    far = min(room, excess * (math.log1p(n_next * reach) + 8.0))
+    to_best = threshold - best
+    share = n_peaks / len(values)
+    far = min(room, tail.reach - to_best, tail.scale * (math.log1p(n_next * share) + 8.0))
     step = far / GRID
-    beaten = (1.0 - (1.0 - reach * math.exp(-(index + 0.5) * step / excess)) ** n_next for index in range(GRID))
-    return step * sum(beaten)
+    beaten = (1.0 - (1.0 - share * tail.beyond(to_best + (index + 0.5) * step)) ** n_next for index in range(GRID))
+    return max(0.0, step) * sum(beaten)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tail:
+    """A generalised Pareto distribution of excesses, whose end is where the objective cannot get any better."""
+
+    scale: float
+    shape: float
+    """0 for an exponential tail without an end, -1 for a uniform one."""
+
+    @classmethod
+    def of(cls, excesses: Sequence[float]) -> Tail | None:
+        """From mean and variance, the shape drawn to 0 as by twenty more excesses; None when all are 0."""
+        mean, variance = statistics.fmean(excesses), statistics.pvariance(excesses)
+        if mean <= 0.0:
+            return None
+        shape = 0.5 * (1.0 - mean * mean / variance) if variance > 0.0 else -1.0
+        shape = min(0.0, max(-1.0, shape)) * len(excesses) / (len(excesses) + PRIOR)
+        return cls(scale=mean * (1.0 - shape), shape=shape)
+
+    @property
+    def reach(self) -> float:
+        """The largest excess that there can be."""
+        return math.inf if self.shape == 0.0 else self.scale / -self.shape
+
+    def beyond(self, excess: float) -> float:
+        """The probability of a larger excess."""
+        if self.shape == 0.0:
+            return math.exp(-excess / self.scale)
+        left: float = max(0.0, 1.0 + self.shape * excess / self.scale) ** (-1.0 / self.shape)
+        return left
 
 
 def jitter(curve: Mapping[int, float], *, maximize: bool) -> float:

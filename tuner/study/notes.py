@@ -9,6 +9,7 @@ from typing import Any
 import optuna
 
 from tuner.study.storage import storage_errors
+from tuner.study.takeover import TAKEN_ATTR
 
 PLAN_ATTR = "tuner:plan"
 STOPPED_ATTR = "tuner:stopped"
@@ -35,6 +36,12 @@ class StudyNotes:
         """Why an earlier session ended the search with this very budget; empty when none did."""
         kept = self._get(STOPPED_ATTR) or {}
         return str(kept.get("why", "")) if kept.get("trials") == n_trials else ""
+
+    @property
+    def taken(self) -> tuple[str, int] | None:
+        """The study that trials were taken over from, and how many; None when none was asked for."""
+        kept = self._get(TAKEN_ATTR)
+        return None if kept is None else (str(kept["study"]), int(kept["trials"]))
 
     def _get(self, name: str) -> Any:
         with storage_errors(self.url):

@@ -46,6 +46,8 @@ class StudyRow:
     """The forecast that was made before it was started, as `tuner plan --json` prints it."""
     stopped: str = ""
     """Why the search ended before its budget."""
+    taken: Mapping[str, Any] | None = None
+    """The study that trials were taken over from, and how many: {"study", "trials"}."""
 
     @property
     def direction(self) -> str:
@@ -64,6 +66,12 @@ class TrialRow:
     seconds: float
     reason: str
     best_epoch: int
+    origin: Mapping[str, Any] | None = None
+    """The study and trial that it was taken over from: {"study", "trial"}."""
+
+    @property
+    def origin_text(self) -> str:
+        return f"from {self.origin['study']} #{self.origin['trial']}" if self.origin else ""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -74,6 +82,7 @@ class TrialRow:
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
             "reason": self.reason,
+            "from": self.origin and dict(self.origin),
         }
 
 
@@ -159,6 +168,7 @@ class StudyReader:
             created_at=created_at,
             seconds=seconds,
             planned=attrs.get("tuner:plan"),
+            taken=attrs.get("tuner:taken"),
             stopped=str(attrs.get("tuner:stopped", {}).get("why", "")),
         )
 
@@ -189,6 +199,13 @@ class StudyReader:
             row = connection.execute(query).mappings().one()
         return {name: json.loads(row[name]) for name in ("spec", "data", "code", "versions")}
 
+    def configs(self, study: StudyRow) -> dict[int, dict[str, Any]]:
+        """The bound config of every trial that tuner has a row of."""
+        columns = tables.trials.c
+        query = select(columns.trial, columns.config).where(columns.uid == study.uid)
+        with storage_errors(self.url), self.engine.connect() as connection:
+            return {number: json.loads(text) for number, text in connection.execute(query)}
+
     def n_finished(self, study: StudyRow) -> int:
         """Trials that are over."""
         columns = tables.optuna_trials.c
@@ -218,7 +235,8 @@ class StudyReader:
             params = _params(connection, study.study_id, number)
             own = self._own_rows(connection, study.uid, number)
             work = self._work(connection, study.uid, number)
-        return [_trial_row(row, params, own, work) for row in base]
+            origins = _origins(connection, study, number)
+        return [_trial_row(row, params, own, work, origins.get(row.number)) for row in base]
 
     def outline(self, study: StudyRow) -> tuple[dict[TrialState, int], TrialRow | None]:
         """How many trials are in each state, and the best one: at thousands of trials half the time of `trials`."""
@@ -357,6 +375,18 @@ def _params(connection: Connection, study_id: int, number: int | None) -> dict[i
     return found
 
 
+def _origins(connection: Connection, study: StudyRow, number: int | None) -> dict[int, Any]:
+    if study.taken is None:
+        return {}
+    trials, attrs = tables.optuna_trials.c, tables.optuna_user_attrs.c
+    query = (
+        select(trials.number, attrs.value_json)
+        .join_from(tables.optuna_trials, tables.optuna_user_attrs, attrs.trial_id == trials.trial_id)
+        .where(trials.study_id == study.study_id, attrs.key == "from")
+    )
+    return {of: json.loads(text) for of, text in connection.execute(_only(query, trials.number, number))}
+
+
 def _external(distribution: Mapping[str, Any]) -> Callable[[float], Scalar]:
     """Optuna stores a choice as its index and everything as a float."""
     if distribution["name"] == "CategoricalDistribution":
@@ -366,7 +396,11 @@ def _external(distribution: Mapping[str, Any]) -> Callable[[float], Scalar]:
 
 
 def _trial_row(
-    row: Any, params: Mapping[int, Mapping[str, Scalar]], own: Mapping[int, Any], work: Mapping[int, tuple[int, float]]
+    row: Any,
+    params: Mapping[int, Mapping[str, Scalar]],
+    own: Mapping[int, Any],
+    work: Mapping[int, tuple[int, float]],
+    origin: Mapping[str, Any] | None = None,
 ) -> TrialRow:
     ours = own.get(row.number)
     state = _STATES[row.state]
@@ -382,6 +416,7 @@ def _trial_row(
         seconds=seconds,
         reason=ours.reason if ours else "",
         best_epoch=ours.best_epoch if ours else 0,
+        origin=origin,
     )
 
 

@@ -23,6 +23,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
@@ -37,6 +38,7 @@ from tuner.study.optuna_rows import end_trial, fail_waiting, insert_trial, read_
 from tuner.study.own_rows import EpochRows, rows_of, set_trial
 from tuner.study.records import AskedTrial, StoredTrial
 from tuner.study.storage import open_optuna, storage_errors
+from tuner.study.takeover import Source, Taken, copy_trials
 from tuner.study.transactions import Transactions
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 
@@ -211,6 +213,13 @@ class StudyStore:
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names([metric])
         return study
+
+    def take_over(self, source: Source, taken: Sequence[Taken], distributions: Mapping[str, BaseDistribution]) -> None:
+        """Copy finished trials of another study, all or none; this study must not have any."""
+        assert self._study is not None
+        study_id = self._study._study_id  # noqa: SLF001  no public way
+        with self._transaction() as connection:
+            copy_trials(connection, source, self._uid, study_id, taken, distributions)
 
     @property
     def notes(self) -> StudyNotes:

@@ -22,7 +22,8 @@ def look_back(storage: str, spec: Spec) -> Earlier:
     if not study.uid:  # half made, or another tool's: the store tells them apart
         return Earlier()
     refuse_changes(spec, Spec.from_json(reader.header(study)["spec"]))
-    return Earlier(n_finished=reader.n_finished(study), threads=reader.threads(study))
+    taken = int((study.taken or {}).get("trials", 0))  # they are besides the budget
+    return Earlier(n_finished=reader.n_finished(study) - taken, threads=reader.threads(study))
 
 
 def refuse_changes(spec: Spec, stored: Spec) -> None:
@@ -31,7 +32,8 @@ def refuse_changes(spec: Spec, stored: Spec) -> None:
         raise ChangedError(
             f"{spec.file} is not what study {spec.study!r} was started with:\n"
             + "\n".join(f"  {line}" for line in differences)
-            + "\nundo the change, or start another study with --study NAME"
+            + "\nundo the change, or start another study with --study NAME; "
+            + f"with --study NAME --from {spec.study} it takes over the trials that are still inside the space"
         )
 
 

@@ -96,8 +96,9 @@ def _evaluate(
     number, epoch = detail.row.number, detail.row.best_epoch
     paths = StudyPaths.of(storage, study.name)
     if not any(item.epoch == epoch for item in detail.checkpoints):
+        origin = f" ({detail.row.origin_text}, where they were not kept either)" if detail.row.origin else ""
         raise NotFoundError(
-            f"the weights of trial {number} are not kept: only those of the best 5 complete trials are; "
+            f"the weights of trial {number} are not kept{origin}: only those of the best 5 complete trials are; "
             f"see `tuner trials --study {study.name}`"
         )
     attempt = _attempt_of(detail, epoch)

@@ -24,6 +24,7 @@ from tuner.study.store import StudyStore
 from tuner.workflows.agreement import look_back, refuse_changes, refuse_other_code, refuse_other_data
 from tuner.workflows.driver import Driver
 from tuner.workflows.ending import Ending
+from tuner.workflows.evolution import Evolution
 from tuner.workflows.forecast import kept_for
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
@@ -46,14 +47,17 @@ class Session:
     paths: StudyPaths
     executor: Executor
     reporter: Reporter
+    source: str | None = None
+    """The study whose trials a new one takes over."""
 
     def run(self) -> SearchResult:
+        evolution = Evolution.of(self.spec, self.storage, self.source) if self.source else None
         earlier = look_back(self.storage, self.spec)
         with StudyLock(self.paths.lock, self.spec.study):
             placement, info = self._prepare(earlier)
             store = StudyStore.open(self.storage, self.spec.study)
             try:
-                self._agree(store, info)
+                self._agree(store, info, evolution)
                 store.begin_session()
                 ended, interrupts = self._drive(store, placement)
                 store.end_session()
@@ -75,19 +79,30 @@ class Session:
                 self.reporter.show(Note(message=message))
         return placement, info
 
-    def _agree(self, store: StudyStore, info: DataInfo) -> None:
+    def _agree(self, store: StudyStore, info: DataInfo, evolution: Evolution | None) -> None:
         """Create the study, or make sure that the stored one is this one."""
         code = fingerprints(reachable_targets(self.spec), self.spec.base_dir)
         header = store.find()
         if header is None:
+            if evolution is not None:
+                evolution.refuse_other_grounds(info, code)
             self._move_leftovers()
             store.create(self.spec, info, code, versions(), kept_for(self.spec, self.paths))
+            self._take_over(store, evolution)
             return
         refuse_changes(self.spec, header.spec)
         refuse_other_data(self.spec, header, info)
         if store.has_epochs():  # else nothing was trained with the old code: it is being mended
             refuse_other_code(self.spec, header, code)
+        if evolution is not None and not evolution.is_done(store):  # its start was cut short
+            evolution.refuse_other_grounds(info, code)
+            self._take_over(store, evolution)
         store.replace_spec(self.spec, code)
+
+    def _take_over(self, store: StudyStore, evolution: Evolution | None) -> None:
+        if evolution is not None:
+            for line in evolution.take_over(store, self.paths):
+                self.reporter.show(Note(message=line))
 
     def _move_leftovers(self) -> None:
         """Trials of a study that is no longer in the database: kept, but out of the way of the new ones."""
@@ -114,7 +129,9 @@ class Session:
             max_epochs=spec.max_epochs(),
             history=history,
         )
-        n_trials = n_trials_of(spec)
+        n_trials, taken = n_trials_of(spec), store.notes.taken
+        if n_trials is not None and taken is not None:
+            n_trials += taken[1]  # the budget is for new ones
         controller = Controller(
             advisor=advisor,
             maximize=spec.maximize,
