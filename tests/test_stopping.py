@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,7 @@ from tuner.execution.inline import InlineExecutor
 from tuner.workflows.progress import Note, Progress
 from tuner.workflows.result import Ended, SearchResult
 from tuner.workflows.search import SearchRequest, search
-from tuner.workflows.status import status_of
 
-STORAGE = "sqlite:///studies.db"
 SPACE = """
 study: small
 seed: 1
@@ -119,37 +118,42 @@ class Recorder:
             self.notes.append(progress.message)
 
 
-@pytest.fixture
-def _workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    torch.set_num_threads(1)
-    Path("small.yaml").write_text(SPACE)
+@pytest.fixture(scope="module")
+def ended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SearchResult, list[str]]:
+    """A search that ended itself: its folder, result and notes."""
+    folder = tmp_path_factory.mktemp("ended")
+    with contextlib.chdir(folder):
+        Path("small.yaml").write_text(SPACE)
+        result, notes = run()
+    return folder, result, notes
 
 
 def run(*sets: str) -> tuple[SearchResult, list[str]]:
+    torch.set_num_threads(1)
     recorder = Recorder()
     result = search(SearchRequest(space="small.yaml", sets=sets), recorder, InlineExecutor())
     return result, recorder.notes
 
 
-@pytest.mark.usefixtures("_workplace")
-def test_a_search_that_ends_itself_says_why_and_stays_ended() -> None:
-    result, notes = run()
+def test_a_search_that_ends_itself_says_why(ended: tuple[Path, SearchResult, list[str]]) -> None:
+    _, result, (why,) = ended
     n_trials = result.status.counts["complete"]
     assert result.ended is Ended.STOPPED
     assert FEWEST_TRIALS <= n_trials < 60
-    (why,) = notes
     assert why.startswith(f"stopped after {n_trials} of 60 trials: the next {60 - n_trials} are expected to gain")
     assert why.endswith("`--set search.stop=never` goes on")
-    assert status_of(STORAGE, "small").to_json()["stopped"] == why
+    assert result.status.to_json()["stopped"] == why
+
+
+def test_a_search_that_ended_itself_stays_ended_until_it_is_told_to_go_on(
+    ended: tuple[Path, SearchResult, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, before, (why,) = ended
+    n_trials = before.status.counts["complete"]
+    shutil.copytree(folder, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
     again, notes = run()
     assert (again.ended, again.status.counts["complete"], notes) == (Ended.STOPPED, n_trials, [why])
-    json.dumps(again.status.to_json())
-
-
-@pytest.mark.usefixtures("_workplace")
-def test_a_search_that_ended_itself_goes_on_when_told_to() -> None:
-    n_trials = run()[0].status.counts["complete"]
     result, notes = run("search.stop=never", f"search.trials={n_trials + 2}")
     assert (result.ended, result.status.counts["complete"], notes) == (Ended.BUDGET, n_trials + 2, [])
     assert result.status.study.stopped == ""
