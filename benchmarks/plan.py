@@ -122,9 +122,8 @@ def main() -> None:
     options = parser.parse_args()
     print(header())
     print()
-    print(
-        f"{'search':42} {'planned':>17} {'took':>8} {'within':>6} {'width':>6} {'epochs planned':>15} {'real':>6} {'busy':>5}"
-    )
+    ranges, epochs = f"{'planned':>17} {'took':>8} {'within':>6} {'width':>6}", f"{'epochs planned':>15} {'real':>6}"
+    print(f"{'search':42} {ranges} {epochs} {'busy':>5}")
     rows = []
     for case in cases():
         for seed in range(options.seeds):
