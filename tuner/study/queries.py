@@ -82,7 +82,7 @@ class TrialRow:
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
             "reason": self.reason,
-            "from": self.origin and dict(self.origin),
+            **({"from": dict(self.origin)} if self.origin else {}),
         }
 
 

@@ -27,8 +27,8 @@ class Status:
             "trials": self.counts,
             "best": best and {"trial": best.number, "value": best.value, "params": dict(best.params)},
             "seconds": round(self.study.seconds, 3),
-            "planned": self.planned,
-            "stopped": self.study.stopped or None,
+            **({"planned": self.planned} if self.planned else {}),
+            **({"stopped": self.study.stopped} if self.study.stopped else {}),
         }
 
     @property
