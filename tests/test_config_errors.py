@@ -169,11 +169,15 @@ def test_an_option_of_another_kind_is_unknown_and_what_there_is_is_listed() -> N
             "2:31: search.sampler.startup: unknown key; did you mean 'n_startup_trials'?",
         ),
         (
-            "search: {pruner: asha}",
+            "search: {pruner: best}",
             (
-                "2:18: search.pruner.kind: unknown pruner 'asha'; available: auto, none, median, percentile, "
+                "2:18: search.pruner.kind: unknown pruner 'best'; available: auto, none, median, percentile, asha, "
                 "successive_halving, hyperband, patient, threshold, wilcoxon"
             ),
+        ),
+        (
+            "search: {pruner: {kind: asha, mode: pause}}",
+            "2:37: search.pruner.mode: expected one of promote, stop, got 'pause'",
         ),
         ("search: {pruner: {kind: threshold}}", "2:18: search.pruner: lower, upper: give at least one"),
         ("confirm: {to: 3}", "2:11: confirm.to: unknown key; did you mean 'top'?"),

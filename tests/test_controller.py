@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tuner.control.asha import Asha
 from tuner.control.controller import Controller, Job, TrialState
 from tuner.space.parameters import Params
 from tuner.training.events import Decision
@@ -22,12 +23,16 @@ class NotedAdvisor:
     limit: float = math.inf
     reports: list[tuple[int, int, float]] = field(default_factory=list)
     ends: dict[int, tuple[TrialState, float | None]] = field(default_factory=dict)
+    schedule: Asha | None = None
 
     def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:
         return {"lr": trial, **(fixed or {})} if trial < self.n_params else None
 
     def report(self, trial: int, epoch: int, value: float) -> None:
         self.reports.append((trial, epoch, value))
+
+    def diverge(self, trial: int) -> None:
+        pass
 
     def should_stop(self, trial: int) -> bool:
         return next(value for number, _, value in reversed(self.reports) if number == trial) > self.limit

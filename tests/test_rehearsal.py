@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tuner.config.schema import HyperbandPruner, MedianPruner, NoPruner, Search, ThresholdPruner
+from tuner.config.schema import AshaPruner, HyperbandPruner, MedianPruner, NoPruner, Search, ThresholdPruner
 from tuner.control.draws import corners, distinct, random_params
 from tuner.control.rehearsal import Budget, Cost, Range, Scenario, rehearse
 from tuner.space.parameters import AnyOf, Choices, FloatRange, IntRange, MoreThan, Parameter, Space
@@ -67,6 +67,18 @@ def test_the_studys_own_rule_stops_trials(pruner: MedianPruner | HyperbandPruner
     found = played(Search(pruner=pruner), [COST])
     assert 0 < found.n_stopped < 30
     assert found.n_epochs < 30 * 9
+
+
+def test_asha_pauses_trials_and_goes_on_with_the_best_third() -> None:
+    pruner = AshaPruner(min_epochs=1, eta=3, mode="promote")
+    found = played(Search(pruner=pruner), [replace(COST, epochs=9)], replace(BUDGET, n_trials=90))
+    n_first, n_second = 90, 30
+    assert found.n_stopped >= 70
+    assert n_first + 2 * n_second <= found.n_epochs <= n_first + 2 * n_second + 6 * 20
+    fast = played(Search(pruner=pruner), [COST], replace(BUDGET, n_trials=90, workers=8))
+    assert fast.seconds < found.seconds / 5
+    stopping = AshaPruner(min_epochs=1, eta=3, mode="stop")
+    assert 0 < played(Search(pruner=stopping), [COST]).n_stopped < 30
 
 
 def test_a_threshold_stops_nothing_since_values_are_made_up() -> None:

@@ -181,7 +181,8 @@ def test_interrupted_after_every_epoch_the_search_gives_the_same_trials(unbroken
     assert without_time(trials()) == unbroken
 
 
-KILLS = (("study_created", 1), *((point, count) for point in faults.POINTS[1:] for count in (1, 2, 4)))
+POINTS = [point for point in faults.POINTS[1:] if point != "paused"]  # nobody pauses here; see test_search_promotion.py
+KILLS = (("study_created", 1), *((point, count) for point in POINTS for count in (1, 2, 4)))
 
 
 @pytest.mark.parametrize(("point", "count"), KILLS)

@@ -97,6 +97,16 @@ def test_pruned_trials_count_but_have_no_value() -> None:
     assert rule_over([*uniform(30), *pruned], seed_noise=1.0).verdict(50) is not None
 
 
+def test_paused_trials_count_as_those_that_were_not_good_enough() -> None:
+    rule = rule_over(uniform(20), seed_noise=10.0)
+    assert rule.verdict(50) is None
+    assert rule.verdict(50, n_paused=20) is None  # and none of them can be the latest improvement
+    lone, among = rule.expected_gain(50), rule.expected_gain(50, 200)
+    assert lone is not None
+    assert among is not None
+    assert among < lone
+
+
 def test_jitter_is_the_noise_around_the_course_of_a_curve() -> None:
     random = np.random.default_rng(0)
     course = {epoch: 1.0 / epoch for epoch in range(20, 60)}

@@ -392,7 +392,7 @@ def test_a_grid_goes_on_with_its_next_combination_whatever_is_fixed(read: Callab
     assert found[0] == found[1]
 
 
-@pytest.mark.parametrize("pruner", ("auto", "none", "median", "percentile"))
+@pytest.mark.parametrize("pruner", ("auto", "none", "median", "percentile", "asha"))
 def test_our_own_sampler_and_rules_need_no_optuna(read: Callable[..., Spec], pruner: str) -> None:
     assert advisor_of(read(BRANCHED, sampler="auto", pruner=pruner))._mirror is None
     assert advisor_of(read(BRANCHED, sampler=TPE, pruner=pruner))._mirror is not None

@@ -156,9 +156,11 @@ def test_a_database_of_an_earlier_version_is_read_as_it_is_and_brought_up_to_dat
     store.close()
     with closing(sqlite3.connect(tmp_path / "studies.db")) as connection:
         connection.execute("ALTER TABLE tuner_attempts DROP COLUMN picked")
+        connection.execute("ALTER TABLE tuner_attempts DROP COLUMN goal")
     (before,) = detail(url).attempts
     assert (before.outcome, before.picked) == ("paused", {})
     resumed = resume(opened)
+    assert [left.goal for left in resumed.open_trials(METRIC, resumed.history())] == [None]
     begin(resumed, attempt=2)
     resumed.record_epochs([replace(epoch_end(2, 0.5, attempt=2), picked={"data": "streamed"})], METRIC)
     assert [attempt.picked for attempt in detail(url).attempts] == [{}, {"data": "streamed"}]

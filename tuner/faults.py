@@ -21,6 +21,7 @@ POINTS = (
     "checkpoint_written",
     "checkpoint_renamed",
     "epoch_recorded",
+    "paused",
     "before_tell",
     "told",
 )

@@ -95,11 +95,12 @@ class LineReporter:
 
     def __init__(self) -> None:
         self._n_trials: int | None = None
+        self._paused: set[int] = set()
 
     def show(self, progress: Progress) -> None:
         if isinstance(progress, StudyStarted):
             self._n_trials = progress.n_trials
-        line = _line(progress, self._n_trials)
+        line = "" if _is_old_news(progress, self._paused) else _line(progress, self._n_trials)
         if line:
             click.echo(line, err=True)
 
@@ -116,6 +117,19 @@ def _line(progress: Progress, n_trials: int | None) -> str:
         case Note():
             return progress.message
     return ""
+
+
+def _is_old_news(progress: Progress, paused: set[int]) -> bool:
+    """Whether a trial that was shown as `paused` is over without having trained again; keeps `paused` up to date."""
+    if isinstance(progress, TrialStarted):
+        paused.discard(progress.trial)
+    if not isinstance(progress, TrialFinished):
+        return False
+    was_paused = progress.trial in paused
+    paused.discard(progress.trial)
+    if progress.state is TrialState.PAUSED:
+        paused.add(progress.trial)
+    return was_paused and progress.state is TrialState.PRUNED
 
 
 def _headline(started: StudyStarted) -> str:
@@ -176,7 +190,8 @@ class LiveReporter:
         self._started: StudyStarted | None = None
         self._since = time.monotonic()
         self._running: dict[int, tuple[TrialStarted, EpochEnded | None]] = {}
-        self._counts: dict[TrialState, int] = {}
+        self._paused: set[int] = set()
+        self._n_over = 0
         self._best: tuple[int | None, float | None] = (None, None)
         # Last: it renders at once, and later from a thread of its own.
         self._live = Live(
@@ -198,6 +213,7 @@ class LiveReporter:
                 self._print(_headline(progress))
             case TrialStarted():
                 self._running[progress.trial] = (progress, None)
+                _is_old_news(progress, self._paused)
             case EpochEnded():
                 self._running[progress.trial] = (self._running[progress.trial][0], progress)
             case TrialFinished():
@@ -207,10 +223,11 @@ class LiveReporter:
 
     def _finish(self, trial: TrialFinished) -> None:
         self._running.pop(trial.trial, None)
-        self._counts[trial.state] = self._counts.get(trial.state, 0) + 1
+        self._n_over += trial.state is not TrialState.PAUSED
         if trial.is_best:
             self._best = (trial.trial, trial.value)
-        self._print(_trial_line(trial, self._started.n_trials if self._started else None))
+        if not _is_old_news(trial, self._paused):
+            self._print(_trial_line(trial, self._started.n_trials if self._started else None))
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
@@ -221,12 +238,12 @@ class LiveReporter:
         return Group(self._bar(self._started), self._table())
 
     def _bar(self, started: StudyStarted) -> Table:
-        over = sum(count for state, count in self._counts.items() if state is not TrialState.PAUSED)
-        done = started.n_finished + over
+        done = started.n_finished + self._n_over
         elapsed = time.monotonic() - self._since
         grid = Table.grid(padding=(0, 1))
         best = f"best {number(self._best[1])} (trial {self._best[0]})" if self._best[1] is not None else "no best yet"
-        text = Text(f"{done}/{started.n_trials or '?'} trials  {best}  {duration(elapsed)}")
+        paused = f", {len(self._paused)} paused" if self._paused else ""
+        text = Text(f"{done}/{started.n_trials or '?'} trials{paused}  {best}  {duration(elapsed)}")
         grid.add_row(
             ProgressBar(total=started.n_trials, completed=done, width=24, pulse=started.n_trials is None), text
         )

@@ -14,6 +14,7 @@ from tuner.cli.tables import duration, number, scalar, span
 @options.as_json
 def command(study: str | None, storage: str, as_json: bool) -> None:
     """Show where a study stands: trials by state, the best one, the time spent."""
+    from tuner.workflows.explaining import explain
     from tuner.workflows.status import status_of
 
     status = status_of(storage, study)
@@ -31,3 +32,5 @@ def command(study: str | None, storage: str, as_json: bool) -> None:
         click.echo(f"best: trial {status.best.number} with {number(status.best.value)}")
         for name, value in status.best.params.items():
             click.echo(f"  {name}  {scalar(value)}")
+    for line in explain(storage, status.study.name):
+        click.echo(line)

@@ -530,6 +530,16 @@ class PercentilePruner(Section):
     n_min_trials: Annotated[int, Field(ge=1)] = 1
 
 
+class AshaPruner(Section):
+    """Asynchronous successive halving: at epochs `min_epochs`, times `eta`, ... the best 1 / `eta` go on."""
+
+    kind: Literal["asha"] = "asha"
+    min_epochs: Annotated[int, Field(ge=1)] = 1
+    eta: Annotated[int, Field(ge=2)] = 3
+    mode: Literal["promote", "stop"] = "promote"
+    """`promote`: trials pause there, and go on once they are among the best; `stop`: the others end there."""
+
+
 class SuccessiveHalvingPruner(Section):
     kind: Literal["successive_halving"] = "successive_halving"
     min_epochs: Annotated[int, Field(ge=1)] = 1
@@ -583,6 +593,7 @@ Pruner = (
     | NoPruner
     | MedianPruner
     | PercentilePruner
+    | AshaPruner
     | SuccessiveHalvingPruner
     | HyperbandPruner
     | PatientPruner
@@ -594,6 +605,7 @@ PRUNER_KINDS: dict[str, type[Pruner]] = {
     "none": NoPruner,
     "median": MedianPruner,
     "percentile": PercentilePruner,
+    "asha": AshaPruner,
     "successive_halving": SuccessiveHalvingPruner,
     "hyperband": HyperbandPruner,
     "patient": PatientPruner,

@@ -84,6 +84,10 @@ class Spec:
                 return int(max(most, self.base.train.epochs) if parameter.conditions else most)
         return self.base.train.epochs
 
+    def epochs_of(self, params: Params) -> int:
+        """The epochs that the trial with these params is asked to train."""
+        return int(params.get("train.epochs", self.base.train.epochs) or 1)
+
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `from_json` builds an equal Spec."""
         return {"file": self.file, "base_dir": str(self.base_dir), "document": self.document}

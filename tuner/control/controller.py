@@ -7,14 +7,17 @@ stored records, and tested without training anything.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from tuner.space.parameters import Params
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.events import Decision
+
+if TYPE_CHECKING:  # numpy, for what only looks at the states of trials
+    from tuner.control.asha import Asha
 
 
 class TrialState(StrEnum):
@@ -26,6 +29,10 @@ class TrialState(StrEnum):
     RUNNING = "running"
     PAUSED = "paused"
     WAITING = "waiting"
+
+
+DIVERGED = "diverged"
+"""The reason of a pruned trial whose objective was not finite."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +48,13 @@ class Job:
 class Advisor(Protocol):
     """Suggests params and judges curves: a function of a seed and of what it was told, nothing else."""
 
+    @property
+    def schedule(self) -> Asha | None:
+        """Who decides at which epochs trials pause, and which of them go on; None when none pauses.
+
+        It is told what the adviser is told, by the adviser.
+        """
+
     def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:
         """The params of the trial of this number, which is open from now on; None when the space is exhausted.
 
@@ -50,6 +64,9 @@ class Advisor(Protocol):
 
     def report(self, trial: int, epoch: int, value: float) -> None:
         """Take in the objective after an epoch; an epoch that is already known is left as it was."""
+
+    def diverge(self, trial: int) -> None:
+        """Take in that the epoch after the last reported one had no finite value."""
 
     def should_stop(self, trial: int) -> bool:
         """Whether the trial is not worth going on with, after its last reported epoch."""
@@ -62,7 +79,10 @@ class Advisor(Protocol):
 class Curve:
     """An open trial: what it is allowed to train and what it reported."""
 
+    params: Params
     last_epoch: int
+    goal: int
+    """The epoch at which it pauses, to be compared with others; its last one when it does not."""
     best: BestEpoch
     epoch: int = 0
     values: dict[int, float] = field(default_factory=dict)
@@ -84,32 +104,116 @@ class Controller:
     epochs_of: Callable[[Params], int]
     next_trial: int = 0
     _open: dict[int, Curve] = field(default_factory=dict)
+    _paused: set[int] = field(default_factory=set)
+    """Open trials at their goals, which nobody trains."""
+    _is_exhausted: bool = False
 
     def ask(self, fixed: Params | None = None) -> Job | None:
-        """The next new trial, with `fixed` params if any; None when the budget is spent or the space exhausted."""
-        if self.n_trials is not None and self.next_trial >= self.n_trials:
+        """What to train next: a paused trial that is promoted, else a new one; with `fixed` params only a new one.
+
+        None when there is nothing to train now. While trials are open that are not paused there may be later.
+        """
+        if fixed is not None:
+            return self._ask_new(fixed)
+        return self.promote() or self._ask_new(None) or self._rescue()
+
+    def promote(self, among: Iterable[int] | None = None) -> Job | None:
+        """The paused trial that is the next to go on, of all or of those `among` them."""
+        schedule = self.advisor.schedule
+        if schedule is None:
+            return None
+        wanted = self._paused if among is None else self._paused.intersection(among)
+        trial = next(iter(schedule.promotable(wanted)), None)
+        return None if trial is None else self._go_on(trial, schedule)
+
+    def promotable(self) -> list[int]:
+        """Paused trials that are to go on, in the order in which they are promoted."""
+        schedule = self.advisor.schedule
+        return [] if schedule is None else schedule.promotable(self._paused)
+
+    def _go_on(self, trial: int, schedule: Asha) -> Job:
+        self._paused.discard(trial)
+        curve = self._open[trial]
+        curve.goal = schedule.goal(curve.epoch, curve.last_epoch)
+        return Job(trial=trial, params=curve.params, first_epoch=curve.epoch + 1, last_epoch=curve.last_epoch)
+
+    def _ask_new(self, fixed: Params | None) -> Job | None:
+        if self._is_exhausted or (self.n_trials is not None and self.next_trial >= self.n_trials):
             return None
         params = self.advisor.suggest(self.next_trial, fixed)
         if params is None:
+            self._is_exhausted = True
             return None
-        job = Job(trial=self.next_trial, params=params, first_epoch=1, last_epoch=self.epochs_of(params))
-        self._open[job.trial] = Curve(last_epoch=job.last_epoch, best=BestEpoch(maximize=self.maximize))
+        trial, last_epoch = self.next_trial, self.epochs_of(params)
+        self._open[trial] = self._curve(params, last_epoch, self._first_goal(last_epoch))
         self.next_trial += 1
-        return job
+        return Job(trial=trial, params=params, first_epoch=1, last_epoch=last_epoch)
+
+    def _rescue(self) -> Job | None:
+        """When all have paused and none is promotable, but none is complete either: the one that is best and furthest.
+
+        A search of a few trials would have nothing to show for itself otherwise.
+        """
+        schedule = self.advisor.schedule
+        if schedule is None or schedule.n_complete or len(self._paused) < len(self._open):
+            return None
+        trial = schedule.best_paused(self._paused)
+        return None if trial is None else self._go_on(trial, schedule)
+
+    def _curve(self, params: Params, last_epoch: int, goal: int) -> Curve:
+        return Curve(params=params, last_epoch=last_epoch, goal=goal, best=BestEpoch(maximize=self.maximize))
+
+    def _first_goal(self, last_epoch: int) -> int:
+        schedule = self.advisor.schedule
+        return last_epoch if schedule is None else schedule.goal(0, last_epoch)
+
+    def end(self) -> None:
+        """No new trials from now on."""
+        self._is_exhausted = True
+
+    @property
+    def n_new(self) -> float:
+        """New trials that the budget still allows."""
+        return math.inf if self.n_trials is None else self.n_trials - self.next_trial
+
+    @property
+    def n_paused(self) -> int:
+        """Trials that have paused, and may or may not go on."""
+        return len(self._paused)
 
     @property
     def n_left(self) -> float:
-        """Trials that the budget still allows to ask for."""
-        return math.inf if self.n_trials is None else self.n_trials - self.next_trial
+        """Trials that could start now or later: new ones, and paused ones that are promotable."""
+        return len(self.promotable()) + self.n_new
 
-    def reopen(self, trial: int, params: Params, values: list[float]) -> Job:
-        """Take an unfinished trial of an earlier session up again; `values` are its objective after epochs 1, 2, ..."""
-        curve = Curve(last_epoch=self.epochs_of(params), best=BestEpoch(maximize=self.maximize))
+    def reopen(self, trial: int, params: Params, values: list[float], goal: int | None = None) -> Job:
+        """Take an unfinished trial of an earlier session up again; `values` are its objective after epochs 1, 2, ...
+
+        `goal` is the epoch at which it had to pause, None for a trial that never started.
+        """
+        last_epoch = self.epochs_of(params)
+        curve = self._curve(params, last_epoch, self._first_goal(last_epoch))
         for epoch, value in enumerate(values, start=1):
-            self._add(curve, epoch, value)
+            if math.isfinite(value):
+                self._add(curve, epoch, value)
         curve.is_stopped = not all(map(math.isfinite, values))
         self._open[trial] = curve
+        schedule = self.advisor.schedule
+        if curve.is_stopped:
+            self.advisor.diverge(trial)
+        elif schedule is not None and goal is not None:
+            # Where the rungs are others now, a trial may have paused below all of them: nothing could promote it.
+            is_lost = curve.epoch >= goal and schedule.level_of(trial) < 0
+            curve.goal = schedule.goal(curve.epoch, last_epoch) if is_lost else min(goal, last_epoch)
         return Job(trial=trial, params=params, first_epoch=curve.epoch + 1, last_epoch=curve.last_epoch)
+
+    def goal(self, trial: int) -> int:
+        """The epoch at which an open trial pauses, or ends."""
+        return self._open[trial].goal
+
+    def pause(self, trial: int) -> None:
+        """The trial has paused at its goal: it may be promoted from now on."""
+        self._paused.add(trial)
 
     def report(self, trial: int, epoch: int, value: float) -> Decision:
         """Decide after an epoch. nan and inf stop the trial.
@@ -120,6 +224,7 @@ class Controller:
         curve = self._open[trial]
         if not math.isfinite(value):
             curve.is_stopped = True
+            self.advisor.diverge(trial)
         elif epoch > curve.epoch:
             self._add(curve, epoch, value)
             self.advisor.report(trial, epoch, value)
@@ -143,7 +248,19 @@ class Controller:
         curve = self._open[trial]
         if 0 < curve.epoch < curve.last_epoch and not curve.is_stopped:
             curve.is_stopped = self.advisor.should_stop(trial)
-        return Decision.STOP if curve.is_stopped else Decision.CONTINUE
+        if curve.is_stopped:
+            return Decision.STOP
+        return Decision.PAUSE if self.is_at_goal(trial) else Decision.CONTINUE
+
+    def is_at_goal(self, trial: int) -> bool:
+        """Whether an open trial has reported the epoch at which it pauses."""
+        curve = self._open[trial]
+        return curve.goal <= curve.epoch < curve.last_epoch and not curve.is_stopped
+
+    def values(self, trial: int) -> list[float]:
+        """The objective of an open trial after epochs 1, 2, ..., as far as it was finite."""
+        curve = self._open[trial].values
+        return [curve[epoch] for epoch in sorted(curve)]
 
     def best_epoch(self, trial: int) -> tuple[int, float | None]:
         """Epoch (from 1; 0 for none) and value of the trial's best epoch so far."""
@@ -153,6 +270,7 @@ class Controller:
     def finish(self, trial: int, state: TrialState) -> float | None:
         """Close a trial; returns its value: that of the best epoch for COMPLETE, else None."""
         curve = self._open.pop(trial)
+        self._paused.discard(trial)
         value = curve.best.value if state is TrialState.COMPLETE else None
         self.advisor.finish(trial, state, value)
         return value

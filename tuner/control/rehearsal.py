@@ -13,7 +13,7 @@ import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,9 @@ from tuner.control.controller import Controller, TrialState
 from tuner.space.parameters import Params
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.events import Decision
+
+if TYPE_CHECKING:
+    from tuner.control.asha import Asha
 
 QUANTILE = 0.025
 N_UNLED = 10
@@ -116,8 +119,14 @@ class Scenario:
 class Judge(Protocol):
     """The rule that stops trials; smaller values are better."""
 
-    def begin(self, trial: int, index: int) -> None:
-        """A trial with the cost of this index is open."""
+    @property
+    def schedule(self) -> Asha | None:
+        """Who pauses and promotes trials; None when nobody does."""
+
+    def begin(self, trial: int, index: int, epochs: int) -> None:
+        """A trial with the cost of this index, and so many epochs, is open."""
+
+    def diverge(self, trial: int) -> None: ...
 
     def report(self, trial: int, epoch: int, value: float) -> None: ...
 
@@ -136,14 +145,21 @@ class _PoolAdvisor:
     length: float
     random: np.random.Generator
 
+    @property
+    def schedule(self) -> Asha | None:
+        return self.judge.schedule
+
+    def diverge(self, trial: int) -> None:
+        self.judge.diverge(trial)
+
     def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:  # noqa: ARG002  lanes are not played
         n = len(self.weights)
         index = int(self.random.integers(n) if trial < N_UNLED else self.random.choice(n, p=self.weights))
-        self.judge.begin(trial, index)
         epochs = self.costs[index].epochs
         if trial >= N_UNLED and not self.costs[index].is_over:
             most = max(cost.epochs for cost in self.costs)
             epochs += round(self.length * (most - epochs))
+        self.judge.begin(trial, index, epochs)
         return {INDEX: index, EPOCHS: epochs}
 
     def report(self, trial: int, epoch: int, value: float) -> None:
@@ -178,26 +194,26 @@ class _Play:
     events: list[tuple[float, int, _Running]] = field(default_factory=list)
     done: list[tuple[float, Cost, int]] = field(default_factory=list)
     """Complete trials: value, cost, epochs."""
+    paused: dict[int, _Running] = field(default_factory=dict)
     driver_free: float = 0.0
     n_epochs: int = 0
     n_stopped: int = 0
 
-    def start(self, now: float) -> None:
+    def start(self, now: float) -> bool:
         """The next trial that can be trained, if there is one."""
         while (job := self.controller.ask()) is not None:
-            cost = replace(self.costs[int(job.params[INDEX] or 0)], epochs=job.last_epoch)
             self.driver_free = now = max(now, self.driver_free) + self.budget.trial_s
-            if cost.is_infeasible:
-                self.controller.finish(job.trial, TrialState.PRUNED)
-                continue
-            run = _Running(
-                trial=job.trial,
-                cost=cost,
-                values=self.values_of(job.trial, cost),
-                best=BestEpoch(maximize=False, patience=cost.patience),
-            )
-            heapq.heappush(self.events, (now + cost.setup_s + cost.epoch_s, run.trial, run))
-            return
+            run = self.paused.pop(job.trial, None)
+            if run is None:
+                cost = replace(self.costs[int(job.params[INDEX] or 0)], epochs=job.last_epoch)
+                if cost.is_infeasible:
+                    self.controller.finish(job.trial, TrialState.PRUNED)
+                    continue
+                best = BestEpoch(maximize=False, patience=cost.patience)
+                run = _Running(trial=job.trial, cost=cost, values=self.values_of(job.trial, cost), best=best)
+            heapq.heappush(self.events, (now + run.cost.setup_s + run.cost.epoch_s, run.trial, run))
+            return True
+        return False
 
     def values_of(self, trial: int, cost: Cost) -> list[float]:
         if self.is_measured:
@@ -206,20 +222,22 @@ class _Play:
 
     def run(self) -> float:
         """Play to the end; when that is."""
-        for _ in range(self.budget.workers):
-            self.start(0.0)
-        now = 0.0
-        while self.events:
+        idle, now = self.budget.workers, 0.0
+        while True:
+            while idle and self.start(now):
+                idle -= 1
+            if not self.events:
+                self.n_stopped += len(self.paused)
+                return now
             at, _, run = heapq.heappop(self.events)
             self.driver_free = now = max(at, self.driver_free) + self.budget.epoch_s
             if self.ends(run):
-                self.start(now)
+                idle += 1
             else:
                 heapq.heappush(self.events, (now + run.cost.epoch_s, run.trial, run))
-        return now
 
     def ends(self, run: _Running) -> bool:
-        """Take in an epoch; whether the trial is over."""
+        """Take in an epoch; whether its worker is free."""
         value = run.values[run.epoch]
         run.epoch += 1
         self.n_epochs += 1
@@ -228,11 +246,14 @@ class _Play:
         if decision is Decision.STOP:
             self.n_stopped += 1
             self.controller.finish(run.trial, TrialState.PRUNED)
-            return True
-        if run.epoch < run.cost.epochs and not run.best.is_exhausted:
+        elif run.epoch >= run.cost.epochs or run.best.is_exhausted:
+            found = self.controller.finish(run.trial, TrialState.COMPLETE)
+            self.done.append((value if found is None else found, run.cost, run.epoch))
+        elif decision is Decision.PAUSE:
+            self.paused[run.trial] = run
+            self.controller.pause(run.trial)
+        else:
             return False
-        found = self.controller.finish(run.trial, TrialState.COMPLETE)
-        self.done.append((value if found is None else found, run.cost, run.epoch))
         return True
 
 

@@ -75,14 +75,17 @@ class StoppingRule:
         self._values.append(signed)
         self._jitter.append((signed, jitter(curve, maximize=self.maximize)))
 
-    def verdict(self, n_left: float) -> Verdict | None:
-        """Why `n_left` trials more are not worth it; None when they are, or when too little is known."""
-        n_finished = len(self._values)
+    def verdict(self, n_left: float, n_paused: int = 0) -> Verdict | None:
+        """Why `n_left` trials more are not worth it; None when they are, or when too little is known.
+
+        Paused trials were not good enough to be complete: they count as finished ones without a value.
+        """
+        n_finished = len(self._values) + n_paused
         noise = self.seed_noise if self.seed_noise is not None else self._noise_of_epochs()
         if n_finished < FEWEST_TRIALS or n_left < 1 or noise is None:
             return None
         n_next = int(min(n_left, n_finished))
-        gain = self.expected_gain(n_next)
+        gain = self.expected_gain(n_next, n_paused)
         if gain is None or max(gain, self._gained_of_late()) > noise:
             return None
         return Verdict(
@@ -93,7 +96,7 @@ class StoppingRule:
             is_of_seeds=self.seed_noise is not None,
         )
 
-    def expected_gain(self, n_next: int) -> float | None:
+    def expected_gain(self, n_next: int, n_paused: int = 0) -> float | None:
         """How much better than the best the best of so many more trials is expected to be; None for unknown."""
         best = min(self._values, default=math.inf)
         if not math.isfinite(best):
@@ -102,7 +105,8 @@ class StoppingRule:
         if self.limit is not None:
             room = max(0.0, best - (-self.limit if self.maximize else self.limit))
         recent = self._values[len(self._values) // 2 :]
-        gains = [_gain(values, best, n_next, room) for values in (self._values, recent)]
+        halves = ((self._values, n_paused), (recent, n_paused // 2))
+        gains = [_gain([*values, *[math.inf] * n_more], best, n_next, room) for values, n_more in halves]
         return None if gains[0] is None else max(gain for gain in gains if gain is not None)
 
     def _gained_of_late(self) -> float:

@@ -6,10 +6,11 @@ microseconds. What either knows is rebuilt from the study's records alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from tuner.config import schema
-from tuner.control.controller import TrialState
+from tuner.control.asha import build_schedule
+from tuner.control.controller import DIVERGED, TrialState
 from tuner.control.parzen import ParzenSampler
 from tuner.space.parameters import Params, Space
 from tuner.study.mirror import OptunaMirror
@@ -29,13 +30,17 @@ class StudyAdvisor:
         maximize: bool,
         seed: int,
         max_epochs: int,
+        epochs_of: Callable[[Params], int] | None = None,
         history: Sequence[StoredTrial] = (),
     ) -> None:
+        """`epochs_of` tells how many epochs a trial of given params trains at most, where it is not `max_epochs`."""
         self._distributions = {parameter.name: distribution_of(parameter.domain) for parameter in space.parameters}
         self._asked: dict[int, Params] = {}
         is_own = isinstance(search.sampler, schema.AutoSampler)
         self._sampler = ParzenSampler(space, seed=seed, maximize=maximize) if is_own else None
         self._rule = build_rule(search.pruner, max_epochs=max_epochs, maximize=maximize)
+        self.schedule = build_schedule(search.pruner, max_epochs=max_epochs, maximize=maximize)
+        self._epochs_of = epochs_of or (lambda _params: max_epochs)
         self._mirror: OptunaMirror | None = None
         if not is_own or not isinstance(search.pruner, OWN_PRUNERS):
             self._mirror = OptunaMirror(
@@ -53,8 +58,11 @@ class StudyAdvisor:
     def _restore(self, trial: StoredTrial) -> None:
         if self._sampler is not None:
             self._sampler.add(trial.number, trial.params)
+        self._enter(trial.number, trial.params)
         for epoch in sorted(trial.curve):
             self._take_in(trial.number, epoch, trial.curve[epoch])
+        if trial.reason == DIVERGED:
+            self.diverge(trial.number)
         if trial.is_finished:
             self._close(trial.number, trial.state, trial.value)
 
@@ -67,9 +75,14 @@ class StudyAdvisor:
         if params is None:
             return None
         self._asked[trial] = params
+        self._enter(trial, params)
         if self._sampler is not None and self._mirror is not None:
             self._mirror.add(self.record_of(trial))
         return params
+
+    def _enter(self, trial: int, params: Params) -> None:
+        if self.schedule is not None:
+            self.schedule.add(trial, self._epochs_of(params))
 
     def record_of(self, trial: int) -> AskedTrial:
         """The new trial as it has to be stored."""
@@ -92,8 +105,16 @@ class StudyAdvisor:
             self._sampler.report(trial, epoch, value)
         if self._rule is not None:
             self._rule.report(trial, epoch, value)
+        if self.schedule is not None:
+            self.schedule.report(trial, epoch, value)
+
+    def diverge(self, trial: int) -> None:
+        if self.schedule is not None:
+            self.schedule.diverge(trial)
 
     def should_stop(self, trial: int) -> bool:
+        if self.schedule is not None:
+            return self.schedule.should_stop(trial)
         if self._rule is not None:
             return self._rule.should_stop(trial)
         return self._mirror is not None and self._mirror.should_stop(trial)
@@ -105,6 +126,8 @@ class StudyAdvisor:
         self._asked.pop(trial, None)
 
     def _close(self, trial: int, state: TrialState, value: float | None) -> None:
+        if self.schedule is not None:
+            self.schedule.finish(trial, state)
         if self._sampler is not None:
             self._sampler.finish(trial, state, value)
         if self._rule is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tuner.config import schema
+from tuner.control.asha import Asha, build_schedule
 from tuner.control.controller import TrialState
 from tuner.control.percentile import PercentileRule
 from tuner.control.rehearsal import Judge
@@ -19,19 +20,50 @@ def judge_of(search: schema.Search, space: Space, pool: Sequence[Params], *, max
 
     A threshold is about values, of which a rehearsal knows nothing: it stops nothing there.
     """
+    schedule = build_schedule(search.pruner, max_epochs=max_epochs, maximize=False)
+    if schedule is not None:
+        return ScheduleJudge(schedule)
     if isinstance(search.pruner, (*OWN_PRUNERS, schema.ThresholdPruner)):
         return RuleJudge(build_rule(search.pruner, max_epochs=max_epochs, maximize=False))
     return MirrorJudge(search, space, pool, max_epochs=max_epochs)
 
 
+class ScheduleJudge:
+    """Asynchronous halving, which pauses and promotes."""
+
+    def __init__(self, schedule: Asha) -> None:
+        self.schedule: Asha | None = schedule
+        self._asha = schedule
+
+    def begin(self, trial: int, index: int, epochs: int) -> None:  # noqa: ARG002  the protocol's
+        self._asha.add(trial, epochs)
+
+    def report(self, trial: int, epoch: int, value: float) -> None:
+        self._asha.report(trial, epoch, value)
+
+    def diverge(self, trial: int) -> None:
+        self._asha.diverge(trial)
+
+    def should_stop(self, trial: int) -> bool:
+        return self._asha.should_stop(trial)
+
+    def finish(self, trial: int, state: TrialState, value: float | None) -> None:  # noqa: ARG002  the protocol's
+        self._asha.finish(trial, state)
+
+
 class RuleJudge:
     """A rule of our own, or none."""
+
+    schedule: Asha | None = None
 
     def __init__(self, rule: PercentileRule | None) -> None:
         self._rule = rule
 
-    def begin(self, trial: int, index: int) -> None:
+    def begin(self, trial: int, index: int, epochs: int) -> None:
         """Such a rule looks at curves alone."""
+
+    def diverge(self, trial: int) -> None:
+        """Its end will say so."""
 
     def report(self, trial: int, epoch: int, value: float) -> None:
         if self._rule is not None:
@@ -48,6 +80,8 @@ class RuleJudge:
 class MirrorJudge:
     """One of Optuna's pruners."""
 
+    schedule: Asha | None = None
+
     def __init__(self, search: schema.Search, space: Space, pool: Sequence[Params], *, max_epochs: int) -> None:
         self._pool = pool
         self._distributions = {parameter.name: distribution_of(parameter.domain) for parameter in space.parameters}
@@ -61,10 +95,13 @@ class MirrorJudge:
             history=(),
         )
 
-    def begin(self, trial: int, index: int) -> None:
+    def begin(self, trial: int, index: int, epochs: int) -> None:  # noqa: ARG002  the protocol's
         params = self._pool[index]
         distributions = {name: self._distributions[name] for name in params}
         self._mirror.add(AskedTrial(number=trial, params=params, distributions=distributions))
+
+    def diverge(self, trial: int) -> None:
+        """Optuna takes it as an end without a value."""
 
     def report(self, trial: int, epoch: int, value: float) -> None:
         self._mirror.report(trial, epoch, value)

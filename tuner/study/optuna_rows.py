@@ -132,6 +132,7 @@ def read_trials(connection: Connection, study_id: int) -> tuple[list[StoredTrial
     curves = _read_curves(connection, study_id)
     values = _read_values(connection, study_id)
     best_epochs = _read_attrs(connection, study_id, tables.optuna_user_attrs, "best_epoch")
+    reasons = _read_attrs(connection, study_id, tables.optuna_user_attrs, "reason")
     notes = _read_attrs(connection, study_id, tables.optuna_system_attrs)
     found = [
         StoredTrial(
@@ -143,6 +144,7 @@ def read_trials(connection: Connection, study_id: int) -> tuple[list[StoredTrial
             curve=curves.get(trial_id, {}),
             best_epoch=best_epochs.get(trial_id, {}).get("best_epoch", 0),
             system_attrs=notes.get(trial_id, {}),
+            reason=reasons.get(trial_id, {}).get("reason", ""),
         )
         for trial_id, number, state in rows
     ]

@@ -37,6 +37,8 @@ class StoredTrial:
     """The objective by epoch, as far as it was finite."""
     best_epoch: int
     system_attrs: Mapping[str, Any]
+    reason: str = ""
+    """Why it ended as it did, where there is more to say than the state."""
 
     @property
     def is_finished(self) -> bool:

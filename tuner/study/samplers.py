@@ -92,8 +92,14 @@ _SAMPLERS: dict[type[Any], Callable[[Any, int, int, bool], samplers.BaseSampler]
 }
 
 
-OWN_PRUNERS = (schema.AutoPruner, schema.NoPruner, schema.MedianPruner, schema.PercentilePruner)
-"""Pruners that need no Optuna: `build_rule` has them."""
+OWN_PRUNERS = (
+    schema.AutoPruner,
+    schema.NoPruner,
+    schema.MedianPruner,
+    schema.PercentilePruner,
+    schema.AshaPruner,
+)
+"""Pruners that need no Optuna: `build_rule` and tuner.control.asha have them."""
 
 
 def build_rule(config: schema.Pruner, *, max_epochs: int, maximize: bool) -> PercentileRule | None:

@@ -74,6 +74,8 @@ class OpenTrial:
     checkpoints: tuple[Checkpoint, ...]
     """Recorded checkpoints, the newest first."""
     n_attempts: int
+    goal: int | None
+    """The epoch at which the last attempt had to pause or to end; None when there was none."""
     outcome: Outcome | None
     """How the last attempt ended, when it did: the study was about to be told."""
     message: str
@@ -88,6 +90,8 @@ class NewAttempt:
     first_epoch: int
     threads: int
     device: str
+    goal: int = 0
+    """The epoch at which it pauses, or ends; 0 where nobody will ask."""
 
 
 class StudyStore:
@@ -310,6 +314,7 @@ class StudyStore:
                 for row in reversed(checkpoints)
             ),
             n_attempts=max((row.attempt for row in attempts), default=0),
+            goal=attempts[-1].goal or None if attempts else None,
             outcome=Outcome(attempts[-1].outcome) if attempts and attempts[-1].outcome else None,
             message=attempts[-1].message if attempts else "",
         )
@@ -374,9 +379,10 @@ class StudyStore:
             self._touch_session(connection)
 
     def pause(self, trial: int, reason: str) -> None:
-        """The trial waits for a later session."""
+        """The trial waits: for a later session, or to be promoted."""
         with self._transaction() as connection:
             set_trial(connection, self._uid, trial, state=TrialState.PAUSED.value, reason=reason)
+        self._transactions.once_durable(lambda: fault_point("paused"))
 
     def finish(
         self,

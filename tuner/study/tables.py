@@ -81,6 +81,7 @@ attempts = Table(
     _number("attempt"),
     Column("session", Integer, nullable=False),
     Column("first_epoch", Integer, nullable=False),
+    Column("goal", Integer, nullable=False, server_default="0"),  # the epoch at which it pauses or ends; 0: not known
     Column("started_at", Float, nullable=False),
     Column("seconds", Float, nullable=False, default=0.0),
     Column("threads", Integer, nullable=False),
@@ -113,7 +114,10 @@ checkpoints = Table(
     Column("size_bytes", BigInteger, nullable=False),
 )
 
-ADDED = ((attempts, "picked", "TEXT NOT NULL DEFAULT '{}'"),)
+ADDED = (
+    (attempts, "picked", "TEXT NOT NULL DEFAULT '{}'"),
+    (attempts, "goal", "INTEGER NOT NULL DEFAULT 0"),
+)
 """Columns that databases of schema 1 may lack: added when they are opened for writing, passed over by readers."""
 
 # Optuna 5's own tables, as far as we read and write them. The types are named for PostgreSQL, which has its own for

@@ -9,20 +9,16 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
-from tuner.config.schema import TrialConfig
 from tuner.config.spec import Spec
-from tuner.control.controller import Controller, Job, TrialState
-from tuner.errors import ConfigError, SearchFailedError
+from tuner.control.controller import Controller, TrialState
+from tuner.errors import SearchFailedError
 from tuner.execution.protocol import Event, Executor, WorkerLost
 from tuner.faults import fault_point
 from tuner.paths import StudyPaths
-from tuner.seeding import derive
-from tuner.space.parameters import Params
 from tuner.study.advisor import StudyAdvisor
 from tuner.study.store import NewAttempt, OpenTrial, StudyStore
-from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
+from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.workflows.ending import Ending
 from tuner.workflows.interrupts import Interrupts
@@ -31,6 +27,8 @@ from tuner.workflows.placement import Placement
 from tuner.workflows.progress import EpochEnded, Note, Reporter, TrialFinished, TrialStarted
 from tuner.workflows.result import Ended
 from tuner.workflows.retention import Retention
+from tuner.workflows.runs import AT_RUNG, COMPLETE, FAULTS, FINAL, PRUNED, OpenRun
+from tuner.workflows.supply import Supply
 
 MAX_RETRIES = 2
 """How often a trial is tried again after a fault of the machine or a crash, without an epoch in between.
@@ -39,46 +37,6 @@ A trial that moves on between its faults is not their cause: killed at ten place
 """
 MAX_ALIKE = 3
 """Trials in a row that may fail with the same cause before the search gives up."""
-FAULTS = {Outcome.CRASHED: "crashed", Outcome.KILLED: "killed"}
-PRUNED = {
-    Outcome.STOPPED: "pruned",
-    Outcome.DIVERGED: "diverged",
-    Outcome.OOM: "oom",
-    Outcome.INFEASIBLE: "infeasible",
-    Outcome.ABORTED: "timeout",
-}
-COMPLETE = {Outcome.COMPLETED: "", Outcome.EARLY_STOPPED: "early_stopped"}
-FINAL = PRUNED | COMPLETE
-"""Outcomes after which a trial is over, and the reason that is stored."""
-
-
-@dataclass(slots=True, kw_only=True)
-class OpenRun:
-    """A trial that is not over, and what its next attempt needs to know."""
-
-    trial: int
-    params: Params
-    config: TrialConfig
-    seed: int
-    last_epoch: int
-    checkpoints: list[Checkpoint] = field(default_factory=list)
-    epoch: int = 0
-    attempt: int = 0
-    n_faults: int = 0
-    """Faults since its last recorded epoch, in this session."""
-    device: str = ""
-    n_lanes: int = 1
-    """Lanes of the program that it is part of, when that is full."""
-    seconds: float = 0.0
-    started_at: float = 0.0
-
-    @property
-    def goes_alone(self) -> bool:
-        """What failed twice in company goes on alone, so that it does not stop others.
-
-        Once says little: the death of a worker is a fault of each of its lanes.
-        """
-        return self.n_faults > 1
 
 
 class Driver:
@@ -106,7 +64,6 @@ class Driver:
         self._paths = paths
         self._store = store
         self._controller = controller
-        self._advisor = advisor
         self._executor = executor
         self._placement = placement
         self._lanes = lanes
@@ -117,11 +74,18 @@ class Driver:
         self._clock = clock
         self._deadline = None if ending.timeout_s is None else clock() + ending.timeout_s
         self._runs: dict[int, OpenRun] = {}
-        self._pending: list[OpenRun] = []
+        self._supply = Supply(
+            spec=spec,
+            store=store,
+            controller=controller,
+            advisor=advisor,
+            lanes=lanes,
+            refuse=lambda run, problem: self._finish(run, TrialState.PRUNED, "infeasible", problem),
+            goes_on=lambda: not self._interrupts.count and not self._is_over_time(),
+        )
         self._alike: tuple[str, int] = ("", 0)
         self._is_aborting = False
         self._is_pausing = False
-        self._is_exhausted = False
 
     # --------------------------------------------------------------------------------------------------------- the loop
 
@@ -140,54 +104,38 @@ class Driver:
                     break
                 self._watch()
         finally:
-            for run in [*self._runs.values(), *self._pending]:
+            for run in [*self._runs.values(), *self._supply.waiting]:
                 self._store.pause(run.trial, "interrupted")
         if self._interrupts.count:
             return Ended.INTERRUPTED
-        for run in self._pending:  # the time was up before they could go on
-            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.ABORTED])
+        with self._store.together():
+            for run in self._supply.waiting:  # the time was up before they could go on
+                self._finish(run, TrialState.PRUNED, PRUNED[Outcome.ABORTED])
+            for run in self._supply.paused.values():  # others were better at their rung
+                self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
         if self._is_over_time():
             return Ended.TIMEOUT
         return Ended.STOPPED if self._ending.why else Ended.BUDGET
 
     def _fill(self) -> None:
+        if self._executor.n_free() or self._executor.vacancies():
+            self._consider_ending()
         for vacancy in self._executor.vacancies():
             leader = self._runs[vacancy.trials[0]]
-            joining = self._company(leader, leader.n_lanes - len(vacancy.trials))
+            joining = self._supply.company(leader, leader.n_lanes - len(vacancy.trials))
             self._executor.refill(vacancy.slot, [self._begin(run, leader) for run in joining])
             self._say_started(joining)
-        while self._executor.n_free() and self._goes_on:
-            run = self._pending.pop(0) if self._pending else self._ask()
-            if run is not None:
-                self._start(run)
-            elif self._is_exhausted:
+        while self._executor.n_free():
+            run = self._supply.next()
+            if run is None:
                 return
+            self._start(run)
 
-    @property
-    def _goes_on(self) -> bool:
-        return not self._interrupts.count and not self._is_over_time()
-
-    def _company(self, leader: OpenRun, n_lanes: int) -> list[OpenRun]:
-        """At most so many trials of the leader's shape: first those that wait, then new ones."""
-        found: list[OpenRun] = []
-        while len(found) < n_lanes and self._goes_on:
-            key = self._lanes.key(leader.config)
-            same = (run for run in self._pending if self._lanes.key(run.config) == key and not run.goes_alone)
-            waiting = next(same, None)
-            if waiting is not None:
-                self._pending.remove(waiting)
-                found.append(waiting)
-                continue
-            if not self._lanes.may_follow(leader.params):
-                break
-            run = self._ask(self._lanes.fixed(leader.params))
-            if run is None and self._is_exhausted:
-                break
-            if run is not None and self._lanes.key(run.config) != key:  # a rate of 0, where the leader's is above
-                self._pending.append(run)
-                break
-            found += [run] if run is not None else []
-        return found
+    def _consider_ending(self) -> None:
+        """Begin no new trials when more are not worth it; paused ones still go on where they are promoted."""
+        if not self._ending.why and self._ending.is_over(self._controller.n_new, self._controller.n_paused):
+            self._controller.end()
+            self._note(self._ending.why)
 
     def _watch(self) -> None:
         if self._interrupts.count == 1:
@@ -209,53 +157,28 @@ class Driver:
 
     # ----------------------------------------------------------------------------------------------------------- trials
 
-    def _ask(self, fixed: Params | None = None) -> OpenRun | None:
-        """A new trial; None when there are no more, and when its params turned out not to go together."""
-        if self._is_exhausted:
-            return None
-        if self._ending.is_over(self._controller.n_left):
-            self._is_exhausted = True
-            self._note(self._ending.why)
-            return None
-        job = self._controller.ask(fixed)
-        if job is None:
-            self._is_exhausted = True
-            return None
-        self._lanes.add(job.params)
-        run, problem = self._open(job)
-        asked = self._advisor.record_of(job.trial)
-        self._store.record_ask(asked, config=run.config.model_dump_json(), seed=run.seed)
-        if problem:
-            self._finish(run, TrialState.PRUNED, "infeasible", problem)
-            return None
-        return run
-
-    def _open(self, job: Job) -> tuple[OpenRun, str]:
-        seed = derive(self._spec.seed, "trial", job.trial)
-        try:
-            config, problem = self._spec.bind(job.params), ""
-        except ConfigError as error:  # a combination that the checks of single bounds could not see
-            config, problem = self._spec.base, str(error)
-        run = OpenRun(trial=job.trial, params=job.params, config=config, seed=seed, last_epoch=job.last_epoch)
-        return run, problem
-
     def _take_up(self, left: OpenTrial) -> None:
         """Go on with a trial of an earlier session, or do what that session had decided but not recorded."""
-        job = self._controller.reopen(left.trial, left.params, list(left.values))
-        run, problem = self._open(job)
-        run.checkpoints = list(left.checkpoints)
-        run.epoch, run.attempt = len(left.values), left.n_attempts
-        self._store.adopt(left.trial, config=run.config.model_dump_json(), seed=run.seed)
-        if problem:
-            self._finish(run, TrialState.PRUNED, "infeasible", problem)
-        elif left.outcome in FINAL:
+        run = self._supply.reopen(left)
+        if run is None:
+            return
+        if left.outcome in FINAL:
             self._conclude(run, left.outcome, left.message)
         elif left.values and not math.isfinite(left.values[-1]):
             self._finish(run, TrialState.PRUNED, PRUNED[Outcome.DIVERGED])
-        elif self._controller.judge(left.trial) is Decision.STOP:
-            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
         else:
-            self._pending.append(run)
+            self._go_by(self._controller.judge(left.trial), run, is_news=left.outcome is not Outcome.PAUSED)
+
+    def _go_by(self, decision: Decision, run: OpenRun, *, is_news: bool) -> None:
+        """Do with a trial that nobody trains what was decided after its last epoch."""
+        if decision is Decision.STOP:
+            self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
+        elif decision is Decision.PAUSE and not is_news:
+            self._supply.pause(run)
+        elif decision is Decision.PAUSE:
+            self._rest(run)
+        else:
+            self._supply.waiting.append(run)
 
     def _start(self, leader: OpenRun) -> None:
         """Give a free worker this trial, and others of its shape that are faster together with it."""
@@ -264,7 +187,7 @@ class Driver:
         if not leader.goes_alone:
             n_lanes = self._lanes.size(leader.config, self._controller.n_left, self._placement.workers)
         leader.n_lanes = n_lanes
-        runs = [leader, *self._company(leader, n_lanes - 1)]
+        runs = [leader, *self._supply.company(leader, n_lanes - 1)]
         self._executor.submit([self._begin(run, leader) for run in runs])
         fault_point("job_sent")
         self._say_started(runs)
@@ -281,6 +204,7 @@ class Driver:
                 first_epoch=run.epoch + 1,
                 threads=self._placement.threads,
                 device=run.device,
+                goal=self._controller.goal(run.trial),
             )
         )
         return self._job(run)
@@ -372,14 +296,17 @@ class Driver:
         self._store.end_attempt(
             trial, run.attempt, outcome, seconds=self._clock() - run.started_at, message=message, cause=cause
         )
-        if outcome in FAULTS:
+        is_at_rung = self._controller.is_at_goal(trial) and outcome in AT_RUNG
+        if outcome in FAULTS and not is_at_rung:
             self._fault(run, FAULTS[outcome], message, cause)
             return
         self._alike = ("", 0)
-        if outcome is Outcome.PAUSED:
+        if is_at_rung:
+            self._rest(run)
+        elif outcome is Outcome.PAUSED:
             self._pause(run)
-            return
-        self._conclude(run, outcome, message)
+        else:
+            self._conclude(run, outcome, message)
 
     def _conclude(self, run: OpenRun, outcome: Outcome, message: str) -> None:
         if outcome in PRUNED:
@@ -391,12 +318,21 @@ class Driver:
         self._store.pause(run.trial, "interrupted")
         self._show_finished(run, TrialState.PAUSED, None, "interrupted", "", is_best=False)
 
+    def _rest(self, run: OpenRun) -> None:
+        """The trial waits at a rung until it is promoted; its checkpoint is on disk since it reported."""
+        if run.is_stopped_early(self._controller.values(run.trial), maximize=self._spec.maximize):
+            self._conclude(run, Outcome.EARLY_STOPPED, "")  # its worker died, or its driver, before it could say so
+            return
+        self._supply.pause(run)
+        self._store.pause(run.trial, "rung")
+        self._show_finished(run, TrialState.PAUSED, None, "rung", "", is_best=False)
+
     def _fault(self, run: OpenRun, reason: str, message: str, cause: str) -> None:
         """Try again from the checkpoint, at most twice; give the search up when trials keep failing alike."""
         run.n_faults += 1
         if run.n_faults <= MAX_RETRIES:
             self._note(f"trial {run.trial}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
-            self._pending.insert(0, run)
+            self._supply.waiting.insert(0, run)
             return
         self._finish(run, TrialState.FAILED, reason, message)
         count = self._alike[1] + 1 if self._alike[0] == cause else 1

@@ -58,13 +58,13 @@ class Ending:
         if self.rule is not None:
             self.rule.finished(value, self._curves.pop(trial, {}))
 
-    def is_over(self, n_left: float) -> bool:
-        """Whether no more trials are worth it, of the `n_left` that the budget allows."""
+    def is_over(self, n_left: float, n_paused: int = 0) -> bool:
+        """Whether no more trials are worth it, of the `n_left` that the budget allows, beside those that are paused."""
         if self.rule is None or self.why:
             return bool(self.why)
         if self.settled:
             self.why = self.settled
-        elif (verdict := self.rule.verdict(n_left)) is not None:
+        elif (verdict := self.rule.verdict(n_left, n_paused)) is not None:
             self.why = f"{verdict.text(self.n_trials)}; {REMEDY}"
         return bool(self.why)
 

@@ -127,6 +127,7 @@ class Session:
             maximize=spec.maximize,
             seed=spec.seed,
             max_epochs=spec.max_epochs(),
+            epochs_of=spec.epochs_of,
             history=history,
         )
         n_trials, taken = n_trials_of(spec), store.notes.taken
@@ -136,7 +137,7 @@ class Session:
             advisor=advisor,
             maximize=spec.maximize,
             n_trials=n_trials,
-            epochs_of=lambda params: int(params.get("train.epochs", spec.base.train.epochs) or 1),
+            epochs_of=spec.epochs_of,
             next_trial=len(history),
         )
         seconds_before = store.seconds_before()
