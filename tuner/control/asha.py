@@ -5,7 +5,8 @@ Source: Li et al. 2020 (A System for Massively Parallel Hyperparameter Tuning, a
 Deviations: the rungs of a trial end with its own last epoch; trials are compared by the best value so far; one that
 diverged counts as the worst at every rung that it reached, and at the next, so that it takes no promotion from others;
 one that stopped early by itself counts at the rungs that it did not need to reach; the lowest rungs are passed where
-their order misleads (`first_rung`); a search that ends with nothing complete takes its best trial to the end (`Controller`).
+their order misleads (`first_rung`); a search that would end with nothing complete takes its best trial to the end
+(`Controller`).
 
 All of it is a function of the curves that were reported and of how trials ended, in whatever order, so that a search
 that is resumed decides as one that was never interrupted.

@@ -248,20 +248,6 @@ class StudyReader:
         counts = Counter(trial.state for trial in trials)
         return {state: counts[state] for state in TrialState}, best and self.trials(study, best.number)[0]
 
-    def curves(self, study: StudyRow) -> dict[int, dict[int, float]]:
-        """The objective by epoch, as far as it was finite, of every trial that has an epoch."""
-        trials, steps = tables.optuna_trials, tables.optuna_intermediate
-        query = (
-            select(trials.c.number, steps.c.step, steps.c.intermediate_value)
-            .join_from(trials, steps, steps.c.trial_id == trials.c.trial_id)
-            .where(trials.c.study_id == study.study_id, steps.c.intermediate_value_type == "FINITE")
-        )
-        found: dict[int, dict[int, float]] = defaultdict(dict)
-        with storage_errors(self.url), self.engine.connect() as connection:
-            for number, epoch, value in connection.execute(query):
-                found[number][epoch] = value
-        return found
-
     def _own_rows(self, connection: Connection, uid: str, number: int | None = None) -> dict[int, Any]:
         if "tuner_trials" not in self._names:
             return {}

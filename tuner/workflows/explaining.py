@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tuner.config.spec import Spec
+from tuner.study.curves import curves_of
 from tuner.study.queries import StudyReader
 
 
@@ -19,7 +20,7 @@ def explain(storage: str, name: str | None) -> list[str]:
 
     schedule = build_schedule(spec.search.pruner, max_epochs=spec.max_epochs(), maximize=spec.maximize)
     assert schedule is not None
-    curves = reader.curves(study)
+    curves = curves_of(reader, study)
     for trial in reader.trials(study):
         curve = curves.get(trial.number, {})
         schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason)
