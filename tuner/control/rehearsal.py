@@ -191,6 +191,8 @@ class _Play:
     controller: Controller
     random: np.random.Generator
     is_measured: bool
+    spread: float
+    """Of the better half of the measured ends: the unit in which the sampler gets better."""
     events: list[tuple[float, int, _Running]] = field(default_factory=list)
     done: list[tuple[float, Cost, int]] = field(default_factory=list)
     """Complete trials: value, cost, epochs."""
@@ -217,7 +219,8 @@ class _Play:
 
     def values_of(self, trial: int, cost: Cost) -> list[float]:
         if self.is_measured:
-            return _continued(cost, self.scenario, self.random)
+            better = self.scenario.gain * self.spread * math.log1p(max(0, trial - N_UNLED) / N_UNLED)
+            return [value - better for value in _continued(cost, self.scenario, self.random)]
         return _made_up(trial, cost.epochs, self.scenario, self.random)
 
     def run(self) -> float:
@@ -283,6 +286,7 @@ def rehearse(
         ),
         random=random,
         is_measured=is_measured,
+        spread=_spread(costs),
     )
     seconds = play.run()
     confirm_s, confirm_epochs = _confirm(play.done, budget)
@@ -293,6 +297,11 @@ def rehearse(
         confirm_s=confirm_s * scenario.speed,
         confirm_epochs=confirm_epochs,
     )
+
+
+def _spread(costs: Sequence[Cost]) -> float:
+    ends = sorted(min(cost.curve) for cost in costs if cost.curve and all(map(math.isfinite, cost.curve)))
+    return float(np.std(ends[: max(2, (len(ends) + 1) // 2)])) if ends else 0.0
 
 
 def _tells_enough(cost: Cost) -> bool:
