@@ -42,11 +42,13 @@ def search(
     study: str | None = None,
     storage: str = DEFAULT_STORAGE,
     set: Mapping[str, Any] | None = None,  # noqa: A002  as --set
+    from_study: str | None = None,
 ) -> Study:
     """Search, or go on with a search, until the budget is spent; blocks.
 
     `trials` and `timeout` (seconds, or text such as "30m") are totals of the study. `set` overrides values of the
-    space file by dotted name. Raises what `tuner.errors` lists; KeyboardInterrupt after Ctrl-C, with everything kept.
+    space file by dotted name. A new study takes over the trials of `from_study` that are inside its space.
+    Raises what `tuner.errors` lists; KeyboardInterrupt after Ctrl-C, with everything kept.
     """
     from tuner.errors import NoTrialError
     from tuner.workflows.result import Ended
@@ -62,7 +64,7 @@ def search(
         "study": study,
     }
     overrides = {**(set or {}), **{path: value for path, value in options.items() if value is not None}}
-    result = run(SearchRequest(space=str(space), storage=storage, overrides=overrides))
+    result = run(SearchRequest(space=str(space), storage=storage, overrides=overrides, source=from_study))
     if result.ended is Ended.INTERRUPTED:
         raise KeyboardInterrupt
     if result.status.best is None:

@@ -27,6 +27,8 @@ POINTS = (
     "confirm_planned",
 )
 """Every durable step, in the order in which a trial passes them."""
+SOME_POINTS = ("taken_over",)
+"""Steps that only some searches have."""
 
 
 class InjectedFaultError(RuntimeError):
@@ -57,7 +59,7 @@ def _parse(text: str) -> dict[str, tuple[str, int]]:
     for item in filter(None, text.split(",")):
         point, _, rest = item.partition(":")
         action, _, count = rest.partition("@")
-        if point not in POINTS or action not in ACTIONS:
+        if point not in (*POINTS, *SOME_POINTS) or action not in ACTIONS:
             raise ValueError(
                 f"TUNER_FAULT: {item!r} is no point:action[@count]; points {POINTS}, actions {tuple(ACTIONS)}"
             )

@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "show": "Show one trial: config, curve, attempts.",
     "logs": "Print the log of one trial.",
     "check": "Validate a space file; nothing is run.",
+    "plan": "Forecast the time and memory of a search.",
     "dashboard": "Serve optuna-dashboard on this machine.",
     "doctor": "Look at the installation, the devices and the database.",
     "schema": "Print the JSON Schema of space files, for editors.",

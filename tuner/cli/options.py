@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import click
 
 from tuner.paths import DEFAULT_STORAGE
+
+Command = Callable[..., Any]
 
 storage = click.option(
     "--storage",
@@ -28,6 +31,40 @@ space = click.option(
 sets = click.option(
     "--set", "sets", metavar="KEY=VALUE", multiple=True, help="Override a value of the space file; may be repeated."
 )
+
+_BUDGET = (
+    click.option("--trials", metavar="N", help="Trials of the study in total, those of earlier runs included."),
+    click.option("--timeout", metavar="TIME", help="Wall time of the study in total, such as 90s, 30m or 1h30m."),
+    click.option("--workers", metavar="N", help="Processes that train; default: one a GPU, or one a core."),
+    click.option("--lanes", metavar="N", help="Trials that one worker trains at once."),
+    click.option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps."),
+    click.option("--seed", metavar="N", help="Seed of everything that is drawn."),
+)
+PATHS = {
+    "trials": "search.trials",
+    "timeout": "search.timeout",
+    "workers": "search.workers",
+    "lanes": "search.lanes",
+    "device": "train.device",
+    "seed": "seed",
+    "study": "study",
+}
+"""The option `--x V` is short for `--set PATH=V`, so that it is checked in the same way; names stay text."""
+
+
+def budget(command: Command) -> Command:
+    """The options of a search that say how much of it, and where."""
+    for option in reversed(_BUDGET):
+        command = option(command)
+    return command
+
+
+def overrides_of(given: dict[str, str | None]) -> tuple[dict[str, Any], list[str]]:
+    """Names as overrides, the other options as texts of --set."""
+    there = {PATHS[name]: value for name, value in given.items() if value is not None}
+    names: dict[str, Any] = {path: value for path, value in there.items() if path in ("study", "train.device")}
+    there = {path: value for path, value in there.items() if path not in names}
+    return names, [f"{path}={value}" for path, value in there.items()]
 
 
 def print_json(value: Any) -> None:

@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tuner.cli.confirmed import confirmed_lines
-from tuner.cli.tables import best_line, cell, duration, front_table, named, number, scalar
+from tuner.cli.tables import best_line, cell, duration, front_table, named, number, scalar, span
 from tuner.control.controller import TrialState
 from tuner.errors import NoTrialError
 from tuner.space.parameters import Params
@@ -213,6 +213,10 @@ def summary(result: SearchResult) -> str:
     status = result.status
     counts = ", ".join(f"{count} {state}" for state, count in status.counts.items() if count)
     lines = [f"study {status.study.name}: {counts or 'no trials'} in {duration(status.study.seconds)}"]
+    if status.study.stopped:
+        lines.append(status.study.stopped)
+    if status.planned_seconds is not None and result.ended is not Ended.INTERRUPTED:
+        lines.append(f"planned {span(*status.planned_seconds)}, took {duration(status.study.seconds)}")
     if status.front:
         lines += [front_table(status.front), best_line(status.best)] if status.best else []
     elif status.best is not None:

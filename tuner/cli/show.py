@@ -36,6 +36,8 @@ def _text(detail: TrialDetail) -> str:
     value = f"value {number(row.value)}" if row.values is None else named(row.values)
     front = ", on the front" if row.is_on_front else ""
     lines = [f"trial {row.number}: {state}, {value}{front}, seed {detail.seed}, {duration(row.seconds)}"]
+    if row.origin:
+        lines.append(f"taken over {row.origin_text}")
     if detail.message:
         lines.append(detail.message)
     lines += [f"  {name}  {scalar(value)}" for name, value in row.params.items()]

@@ -6,7 +6,7 @@ import click
 
 from tuner.cli import options
 from tuner.cli.confirmed import confirmed_lines
-from tuner.cli.tables import best_line, duration, front_table, scalar
+from tuner.cli.tables import best_line, duration, front_table, scalar, span
 
 
 @click.command()
@@ -27,6 +27,10 @@ def command(study: str | None, storage: str, as_json: bool) -> None:
     wanted = wanted or [f"{status.study.direction} val/{status.study.metric}"]
     click.echo(f"{status.study.name}: {', '.join(wanted)}")
     click.echo(f"trials: {counts or 'none'}; {duration(status.study.seconds)}")
+    if status.study.stopped:
+        click.echo(status.study.stopped)
+    if status.planned_seconds is not None:
+        click.echo(f"planned: {span(*status.planned_seconds)}")
     if status.front:
         click.echo(front_table(status.front))
     if status.best is not None:

@@ -64,3 +64,13 @@ def duration(seconds: float) -> str:
     if minutes < 60:  # noqa: PLR2004
         return f"{minutes} min {rest:02d} s"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def span(low: float, high: float) -> str:
+    """`3.1 s to 6.2 s`."""
+    return f"{duration(low)} to {duration(high)}"
+
+
+def size(n_bytes: float) -> str:
+    """`312 MB`, `1.4 GB`."""
+    return f"{n_bytes / 1e6:.0f} MB" if n_bytes < 1e9 else f"{n_bytes / 1e9:.1f} GB"  # noqa: PLR2004

@@ -34,7 +34,7 @@ def command(study: str | None, storage: str, as_json: bool) -> None:
             *_values(trial, names),
             str(trial.epochs),
             duration(trial.seconds),
-            trial.reason,
+            ", ".join(filter(None, [trial.reason, trial.origin_text])),
             " ".join(f"{name}={scalar(value)}" for name, value in trial.params.items()),
         ]
         for trial in trials

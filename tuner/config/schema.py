@@ -668,6 +668,8 @@ class Search(Section):
     """Trials of the study in total. Default: 50, or no limit when a timeout is given, or the whole grid."""
     timeout: Annotated[float, Field(gt=0.0)] | None = None
     """Wall time of the study in total: seconds, or text such as 90s, 30m, 1h30m."""
+    stop: Literal["never", "auto"] = "never"
+    """auto ends the search before its budget when more trials are expected to gain less than the noise of a value."""
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     """Processes that train; `auto` is one a core, or on GPUs one each, more where they are idle, as memory allows."""
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"

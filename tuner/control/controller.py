@@ -186,10 +186,24 @@ class Controller:
         schedule = self.advisor.schedule
         return last_epoch if schedule is None else schedule.goal(0, last_epoch)
 
+    def end(self) -> None:
+        """No new trials from now on."""
+        self._is_exhausted = True
+
+    @property
+    def n_new(self) -> float:
+        """New trials that the budget still allows."""
+        return math.inf if self.n_trials is None else self.n_trials - self.next_trial
+
+    @property
+    def n_paused(self) -> int:
+        """Trials that have paused, and may or may not go on."""
+        return len(self._paused)
+
     @property
     def n_left(self) -> float:
         """Trials that could start now or later: new ones, and paused ones that are promotable."""
-        return len(self.promotable()) + (math.inf if self.n_trials is None else self.n_trials - self.next_trial)
+        return len(self.promotable()) + self.n_new
 
     def reopen(self, trial: int, params: Params, values: list[float], goal: int | None = None) -> Job:
         """Take an unfinished trial of an earlier session up again; `values` are its objective after epochs 1, 2, ...

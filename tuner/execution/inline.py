@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator, Sequence
 
 from tuner.data.info import DataInfo
@@ -16,6 +17,8 @@ from tuner.execution.protocol import (
     Measured,
     MeasureRequest,
     PrepareRequest,
+    Probed,
+    ProbeRequest,
     Vacancy,
 )
 from tuner.execution.runner import Runner
@@ -48,6 +51,10 @@ class InlineExecutor:
 
     def measure_lanes(self, request: LanesRequest) -> LanesMeasured:
         return self._runner.measure_lanes(request)
+
+    def probe(self, requests: Sequence[ProbeRequest], total_s: float) -> Sequence[Probed | None]:
+        end = time.monotonic() + total_s
+        return [self._runner.probe(request) if time.monotonic() < end else None for request in requests]
 
     def grow(self, n_slots: int) -> None:
         assert n_slots == 1, "one process trains one job at a time"

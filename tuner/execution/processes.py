@@ -31,6 +31,8 @@ from tuner.execution.protocol import (
     Measured,
     MeasureRequest,
     PrepareRequest,
+    Probed,
+    ProbeRequest,
     Refused,
     Start,
     Vacancy,
@@ -164,6 +166,46 @@ class ProcessExecutor:
         _end(worker)
         self._workers[index] = self._new_worker()
         return LanesMeasured()
+
+    def probe(self, requests: Sequence[ProbeRequest], total_s: float) -> Sequence[Probed | None]:
+        end = time.monotonic() + total_s
+        answers: dict[int, Probed] = {}
+        waiting = list(enumerate(requests))
+        busy: dict[int, tuple[int, float]] = {}  # by worker: the request, and when it is given up
+        while waiting or busy:
+            if time.monotonic() >= end:
+                waiting.clear()
+            for place in range(len(self._workers)):
+                if waiting and place not in busy:
+                    number, request = waiting.pop(0)
+                    self._introduce(self._workers[place])
+                    self._workers[place].send(request)
+                    busy[place] = (number, time.monotonic() + request.budget_s + MEASURE_GRACE_S)
+            wait([self._workers[place].connection for place in busy], 1.0)
+            for place, (number, give_up_at) in list(busy.items()):
+                answer = self._probed(place, give_up_at)
+                if answer is not None:
+                    answers[number] = answer
+                    del busy[place]
+        return [answers.get(number) for number in range(len(requests))]
+
+    def _probed(self, place: int, give_up_at: float) -> Probed | None:
+        """What a worker has answered by now; one that died or hangs is replaced, and that is the answer."""
+        worker = self._workers[place]
+        try:
+            while worker.connection.poll():
+                answer = worker.connection.recv()
+                if isinstance(answer, Probed):
+                    return answer
+                self._note(worker, answer)
+            if time.monotonic() < give_up_at:
+                return None
+        except (EOFError, OSError):
+            worker.process.join(timeout=ABORT_GRACE_S)
+        problem = f"the worker process {_death(worker.process)}"
+        _end(worker)
+        self._workers[place] = self._new_worker()
+        return Probed(problem=problem)
 
     def _introduce(self, worker: Worker) -> None:
         """Give a new worker the data; its answer comes first, and is passed over."""

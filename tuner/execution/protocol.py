@@ -78,6 +78,37 @@ class LanesMeasured:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRequest:
+    """Train a job for a moment, to see what it takes; nothing is kept of it."""
+
+    job: TrainJob
+    budget_s: float
+    """About how long; an epoch that takes longer is measured by its parts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """The answer to a ProbeRequest: what a trial of this config takes."""
+
+    setup_s: float = 0.0
+    """Once a trial: building it, and what its first step takes longer than the others."""
+    epoch_s: float = 0.0
+    """Of an epoch with its validation and checkpoint."""
+    n_params: int = 0
+    curve: tuple[float, ...] = ()
+    """The objective after each epoch that was trained; empty where an epoch takes too long."""
+    is_over: bool = False
+    """Whether it stopped early by itself within that curve."""
+    wait_share: float = 0.0
+    """Of its time, in which it could have run but other processes had the cores."""
+    memory_bytes: int | None = None
+    """The most that the worker had of its own, besides mapped data; None where the system does not say."""
+    gpu_bytes: int | None = None
+    problem: str = ""
+    """Why a trial of this config could not be trained; empty when it could."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluateRequest:
     """Evaluate the weights of one epoch again: on the validation part, and at most once on the sealed test part."""
 
@@ -170,6 +201,12 @@ class Executor(Protocol):
 
     def measure_lanes(self, request: LanesRequest) -> LanesMeasured:
         """Measure in a free slot, of which there must be one; empty when that goes wrong in any way."""
+
+    def probe(self, requests: Sequence[ProbeRequest], total_s: float) -> Sequence[Probed | None]:
+        """What jobs take, measured in all slots at once, which must be free; after `total_s` nothing more is begun.
+
+        None for what was not begun; a job that ends its worker has that as its problem.
+        """
 
     def machine(self) -> Machine:
         """What there is to train on."""

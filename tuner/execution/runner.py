@@ -20,6 +20,7 @@ from tuner.device import precision_of, resolve
 from tuner.errors import TunerError, VerificationError
 from tuner.execution.failures import short
 from tuner.execution.lanes import Answer, Events, LaneCrew
+from tuner.execution.memory import OwnMemory, Waiting
 from tuner.execution.own import OwnCrew, check_code, write_state
 from tuner.execution.protocol import (
     EvaluateRequest,
@@ -31,6 +32,8 @@ from tuner.execution.protocol import (
     Measured,
     MeasureRequest,
     PrepareRequest,
+    Probed,
+    ProbeRequest,
 )
 from tuner.execution.stored import stored_state, write_tensors
 from tuner.execution.trial_logs import TrialLogs
@@ -39,7 +42,7 @@ from tuner.optim.losses import LossFunction, build_loss
 from tuner.optim.updates import build_update
 from tuner.registry import target_file
 from tuner.seeding import derive
-from tuner.training import probe
+from tuner.training import epoch_probe, probe
 from tuner.training.evaluate import evaluate
 from tuner.training.events import Decision, EpochEnd, TrialEnd
 from tuner.training.fast_metrics import needs_scikit_learn
@@ -118,6 +121,27 @@ class Runner:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
             _log.warning("lanes could not be measured: %s", short(error))
             return LanesMeasured()
+
+    def probe(self, request: ProbeRequest) -> Probed:
+        """A moment of a job; whatever goes wrong in it is what its trial would end with."""
+        torch.set_num_threads(request.job.threads)
+        request.job.folder.mkdir(parents=True, exist_ok=True)
+        memory, waiting = OwnMemory(), Waiting()
+        try:
+            prepared = self._data(request.job.config.data)
+            taken = epoch_probe.take(request.job, prepared, request.budget_s)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
+            return Probed(problem=short(error), memory_bytes=memory.peak_bytes())
+        return Probed(
+            setup_s=taken.setup_s,
+            epoch_s=taken.epoch_s,
+            n_params=taken.n_params,
+            curve=taken.curve,
+            is_over=taken.is_over,
+            wait_share=waiting.share(),
+            memory_bytes=memory.peak_bytes(),
+            gpu_bytes=taken.gpu_bytes,
+        )
 
     def _data(self, data: Data) -> Prepared:
         request = self._request

@@ -23,6 +23,7 @@ from tuner.execution.protocol import (
     LanesRequest,
     MeasureRequest,
     PrepareRequest,
+    ProbeRequest,
     Refused,
     Start,
 )
@@ -81,6 +82,10 @@ def worker_main(connection: Connection) -> None:
             connection.send(runner.measure(message))
         elif isinstance(message, LanesRequest):
             connection.send(runner.measure_lanes(message))
+        elif isinstance(message, ProbeRequest):
+            with _output_to_log(message.job):
+                probed = runner.probe(message)
+            connection.send(probed)
         elif isinstance(message, EvaluateRequest):
             _answer(connection, runner.evaluate, message)
 

@@ -50,6 +50,12 @@ class StudyRow:
     seconds: float
     objectives: tuple[ObjectiveRow, ...] = ()
     """Several, in their order; empty for one."""
+    planned: Mapping[str, Any] | None = None
+    """The forecast that was made before it was started, as `tuner plan --json` prints it."""
+    stopped: str = ""
+    """Why the search ended before its budget."""
+    taken: Mapping[str, Any] | None = None
+    """The study that trials were taken over from, and how many: {"study", "trials"}."""
 
     @property
     def lead(self) -> int:
@@ -83,11 +89,17 @@ class TrialRow:
     """Several objectives by name, of a complete trial; None where the study has one, or the trial no values."""
     is_on_front: bool | None = None
     """Whether no other trial is better in everything; None where the study has one objective."""
+    origin: Mapping[str, Any] | None = None
+    """The study and trial that it was taken over from: {"study", "trial"}."""
 
     @property
     def can_be_best(self) -> bool:
         """Complete, and no constraint broken."""
         return self.state is TrialState.COMPLETE and self.value is not None and self.reason != INFEASIBLE
+
+    @property
+    def origin_text(self) -> str:
+        return f"from {self.origin['study']} #{self.origin['trial']}" if self.origin else ""
 
     def to_json(self) -> dict[str, Any]:
         several = {"values": self.values and dict(self.values), "front": self.is_on_front}
@@ -99,6 +111,7 @@ class TrialRow:
             "epochs": self.epochs,
             "seconds": round(self.seconds, 3),
             "reason": self.reason,
+            **({"from": dict(self.origin)} if self.origin else {}),
         }
 
 
@@ -191,6 +204,9 @@ class StudyReader:
             created_at=created_at,
             seconds=seconds,
             objectives=objectives,
+            planned=attrs.get("tuner:plan"),
+            taken=attrs.get("tuner:taken"),
+            stopped=str(attrs.get("tuner:stopped", {}).get("why", "")),
         )
 
     def study(self, name: str | None) -> StudyRow:
@@ -219,6 +235,13 @@ class StudyReader:
             query = select(tables.studies).where(tables.studies.c.uid == study.uid)
             row = connection.execute(query).mappings().one()
         return {name: json.loads(row[name]) for name in ("spec", "data", "code", "versions")}
+
+    def configs(self, study: StudyRow) -> dict[int, dict[str, Any]]:
+        """The bound config of every trial that tuner has a row of."""
+        columns = tables.trials.c
+        query = select(columns.trial, columns.config).where(columns.uid == study.uid)
+        with storage_errors(self.url), self.engine.connect() as connection:
+            return {number: json.loads(text) for number, text in connection.execute(query)}
 
     def n_finished(self, study: StudyRow) -> int:
         """Trials that are over."""
@@ -249,7 +272,8 @@ class StudyReader:
             params = _params(connection, study.study_id, number)
             own = self._own_rows(connection, study.uid, number)
             work = self._work(connection, study.uid, number)
-            rows = [_trial_row(row, params, own, work) for row in base]
+            origins = _origins(connection, study, number)
+            rows = [_trial_row(row, params, own, work, origins.get(row.number)) for row in base]
             return self._with_values(connection, study, rows)
 
     def _with_values(self, connection: Connection, study: StudyRow, rows: list[TrialRow]) -> list[TrialRow]:
@@ -416,6 +440,18 @@ def _params(connection: Connection, study_id: int, number: int | None) -> dict[i
     return found
 
 
+def _origins(connection: Connection, study: StudyRow, number: int | None) -> dict[int, Any]:
+    if study.taken is None:
+        return {}
+    trials, attrs = tables.optuna_trials.c, tables.optuna_user_attrs.c
+    query = (
+        select(trials.number, attrs.value_json)
+        .join_from(tables.optuna_trials, tables.optuna_user_attrs, attrs.trial_id == trials.trial_id)
+        .where(trials.study_id == study.study_id, attrs.key == "from")
+    )
+    return {of: json.loads(text) for of, text in connection.execute(_only(query, trials.number, number))}
+
+
 def _external(distribution: Mapping[str, Any]) -> Callable[[float], Scalar]:
     """Optuna stores a choice as its index and everything as a float."""
     if distribution["name"] == "CategoricalDistribution":
@@ -425,7 +461,11 @@ def _external(distribution: Mapping[str, Any]) -> Callable[[float], Scalar]:
 
 
 def _trial_row(
-    row: Any, params: Mapping[int, Mapping[str, Scalar]], own: Mapping[int, Any], work: Mapping[int, tuple[int, float]]
+    row: Any,
+    params: Mapping[int, Mapping[str, Scalar]],
+    own: Mapping[int, Any],
+    work: Mapping[int, tuple[int, float]],
+    origin: Mapping[str, Any] | None = None,
 ) -> TrialRow:
     ours = own.get(row.number)
     state = _STATES[row.state]
@@ -441,6 +481,7 @@ def _trial_row(
         seconds=seconds,
         reason=ours.reason if ours else "",
         best_epoch=ours.best_epoch if ours else 0,
+        origin=origin,
     )
 
 

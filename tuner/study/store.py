@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.exceptions import ExperimentalWarning
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, update
 
@@ -33,10 +34,12 @@ from tuner.faults import fault_point
 from tuner.study import tables
 from tuner.study.attempts import NewAttempt, OpenTrial, add_attempt, close_attempt, lose_attempts, open_trial
 from tuner.study.confirmations import ConfirmStore
+from tuner.study.notes import StudyNotes
 from tuner.study.optuna_rows import end_trial, fail_waiting, insert_trial, read_trials
 from tuner.study.own_rows import EpochRows, rows_of, set_trial, vectors_of
 from tuner.study.records import AskedTrial, StoredTrial
 from tuner.study.storage import open_optuna, storage_errors
+from tuner.study.takeover import Source, Taken, copy_trials
 from tuner.study.transactions import Transactions
 from tuner.training.events import EpochEnd, Outcome
 
@@ -137,8 +140,18 @@ class StudyStore:
     def _half_made(self) -> ColumnElement[bool]:
         return (tables.studies.c.name == self._name) & (tables.studies.c.study_id == 0)
 
-    def create(self, spec: Spec, data: DataInfo, code: Mapping[str, str], versions: Mapping[str, str]) -> None:
-        """Make the study. Our row comes first: a study without one would look like another tool's."""
+    def create(
+        self,
+        spec: Spec,
+        data: DataInfo,
+        code: Mapping[str, str],
+        versions: Mapping[str, str],
+        planned: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Make the study, with the forecast that was made of it, if any.
+
+        Our row comes first: a study without one would look like another tool's.
+        """
         self._use(uuid.uuid4().hex)
         row = {
             "uid": self._uid,
@@ -156,6 +169,7 @@ class StudyStore:
             connection.execute(insert(tables.studies).values(**row))
         with storage_errors(self._url):
             self._study = self._create_in_optuna(spec)
+        self.notes.keep_plan(planned)
         self._update_header(study_id=self._study._study_id)  # noqa: SLF001  no public way
 
     def _create_in_optuna(self, spec: Spec) -> optuna.Study:
@@ -175,6 +189,19 @@ class StudyStore:
             warnings.simplefilter("ignore", ExperimentalWarning)
             study.set_metric_names(list(goals.keys))
         return study
+
+    def take_over(self, source: Source, taken: Sequence[Taken], distributions: Mapping[str, BaseDistribution]) -> None:
+        """Copy finished trials of another study, all or none; this study must not have any."""
+        assert self._study is not None
+        study_id = self._study._study_id  # noqa: SLF001  no public way
+        with self._transaction() as connection:
+            copy_trials(connection, source, self._uid, study_id, taken, distributions)
+
+    @property
+    def notes(self) -> StudyNotes:
+        """What is kept about the study as a whole, besides its header."""
+        assert self._study is not None
+        return StudyNotes(self._study, self._url)
 
     def _load(self) -> optuna.Study:
         return optuna.load_study(

@@ -171,8 +171,9 @@ def _checkpoint_of(study: StudyRow, detail: TrialDetail) -> Checkpoint:
     for item in detail.checkpoints:
         if item.epoch == detail.row.best_epoch:
             return item
+    origin = f" ({detail.row.origin_text}, where they were not kept either)" if detail.row.origin else ""
     raise NotFoundError(
-        f"the weights of trial {detail.row.number} are not kept: only those of the best 5 complete trials are; "
+        f"the weights of trial {detail.row.number} are not kept{origin}: only those of the best 5 complete trials are; "
         f"see `tuner trials --study {study.name}`"
     )
 

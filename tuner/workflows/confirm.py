@@ -24,6 +24,7 @@ from tuner.study.queries import StudyReader
 from tuner.study.records import StoredTrial
 from tuner.workflows.driven import Identity, nothing_is_asked
 from tuner.workflows.driver import Driver
+from tuner.workflows.ending import Ending
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.placement import Placement
@@ -184,7 +185,7 @@ class Confirmation:
             retention=retention,
             reporter=_ConfirmReporter(self.reporter, runs, wanted.seeds),
             interrupts=interrupts,
-            timeout_s=None,
+            ending=Ending(rule=None, n_trials=None, timeout_s=None),
         )
 
 

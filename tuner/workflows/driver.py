@@ -20,6 +20,7 @@ from tuner.study.attempts import NewAttempt, OpenTrial
 from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.workflows.driven import AskRecorder, Identity, Records
+from tuner.workflows.ending import Ending
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.placement import Placement
@@ -55,7 +56,7 @@ class Driver:
         retention: Retention,
         reporter: Reporter,
         interrupts: Interrupts,
-        timeout_s: float | None,
+        ending: Ending,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._spec = spec
@@ -70,8 +71,9 @@ class Driver:
         self._retention = retention
         self._reporter = reporter
         self._interrupts = interrupts
+        self._ending = ending
         self._clock = clock
-        self._deadline = None if timeout_s is None else clock() + timeout_s
+        self._deadline = None if ending.timeout_s is None else clock() + ending.timeout_s
         self._runs: dict[int, OpenRun] = {}
         self._supply = Supply(
             spec=spec,
@@ -113,9 +115,13 @@ class Driver:
                 self._finish(run, TrialState.PRUNED, PRUNED[Outcome.ABORTED])
             for run in self._supply.paused.values():  # others were better at their rung
                 self._finish(run, TrialState.PRUNED, PRUNED[Outcome.STOPPED])
-        return Ended.TIMEOUT if self._is_over_time() else Ended.BUDGET
+        if self._is_over_time():
+            return Ended.TIMEOUT
+        return Ended.STOPPED if self._ending.why else Ended.BUDGET
 
     def _fill(self) -> None:
+        if self._executor.n_free() or self._executor.vacancies():
+            self._consider_ending()
         for vacancy in self._executor.vacancies():
             leader = self._runs[vacancy.trials[0]]
             joining = self._supply.company(leader, leader.n_lanes - len(vacancy.trials))
@@ -126,6 +132,12 @@ class Driver:
             if run is None:
                 return
             self._start(run)
+
+    def _consider_ending(self) -> None:
+        """Begin no new trials when more are not worth it; paused ones still go on where they are promoted."""
+        if not self._ending.why and self._ending.is_over(self._controller.n_new, self._controller.n_paused):
+            self._controller.end()
+            self._note(self._ending.why)
 
     def _watch(self) -> None:
         if self._interrupts.count == 1:
@@ -269,6 +281,7 @@ class Driver:
             run.checkpoints = sorted([*older, end.checkpoint], key=lambda item: -item.epoch)
         value = end.metrics[self._metric]
         run.metrics[end.epoch] = end.metrics
+        self._ending.report(end.trial, end.epoch, value)
         decision = self._controller.report(end.trial, end.epoch, value, self._goals.vector(end.metrics))
         if self._is_too_costly(run):
             decision = Decision.STOP
@@ -359,6 +372,7 @@ class Driver:
         constraints = self._goals.excesses(run.config, metrics, final=is_complete) if is_bound else {}
         value = self._controller.finish(run.trial, state, values, constraints)
         is_winner = is_complete and is_feasible(constraints)
+        self._ending.finished(run.trial, value if is_winner else None)
         if is_complete and not is_winner:
             reason, message = "infeasible", self._goals.broken(run.config, metrics, final=True)
         self._store.finish(

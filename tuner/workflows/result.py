@@ -14,6 +14,8 @@ class Ended(StrEnum):
 
     BUDGET = "budget"
     TIMEOUT = "timeout"
+    STOPPED = "stopped"
+    """Going on was not worth it: see `search.stop`."""
     INTERRUPTED = "interrupted"
 
 

@@ -22,6 +22,8 @@ class SearchRequest:
     storage: str = DEFAULT_STORAGE
     sets: Sequence[str] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    """The study whose trials a new one takes over, as far as they are inside its space."""
 
 
 def search(request: SearchRequest, reporter: Reporter | None = None, executor: Executor | None = None) -> SearchResult:
@@ -37,6 +39,6 @@ def search(request: SearchRequest, reporter: Reporter | None = None, executor: E
         paths = StudyPaths.of(request.storage, spec.study)
         from tuner.workflows.session import Session
 
-        return Session(request.storage, spec, paths, executor, reporter or SilentReporter()).run()
+        return Session(request.storage, spec, paths, executor, reporter or SilentReporter(), request.source).run()
     finally:
         executor.close()

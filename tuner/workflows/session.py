@@ -6,52 +6,42 @@ Apart from `search` because it imports Optuna: by the time it is loaded, the wor
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
 
 from tuner.config.base_params import base_params
 from tuner.config.code import fingerprints, reachable_targets
-from tuner.config.metrics import METRICS
-from tuner.config.schema import GridSampler, TrialConfig
 from tuner.config.spec import Spec
 from tuner.control.controller import Controller, TrialState, is_feasible
 from tuner.data.info import DataInfo
-from tuner.errors import ChangedError, ConfigError, NotFoundError
-from tuner.execution.protocol import Executor, LanesRequest, PrepareRequest
+from tuner.execution.protocol import Executor
 from tuner.paths import StudyPaths
 from tuner.seeding import derive
 from tuner.study.advisor import StudyAdvisor
 from tuner.study.ownership import StudyLock
-from tuner.study.queries import StudyReader
 from tuner.study.records import StoredTrial
 from tuner.study.storage import empty_database
-from tuner.study.store import StudyHeader, StudyStore
-from tuner.training.job import TrainJob
+from tuner.study.store import StudyStore
+from tuner.workflows.agreement import look_back, refuse_changes, refuse_other_code, refuse_other_data
 from tuner.workflows.confirm import Confirmation, best_trials
 from tuner.workflows.driven import Identity
 from tuner.workflows.driver import Driver
+from tuner.workflows.ending import Ending
+from tuner.workflows.evolution import Evolution
+from tuner.workflows.forecast import kept_for
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
-from tuner.workflows.machine import cpu_name, n_cores
-from tuner.workflows.measuring import settle
+from tuner.workflows.machine import cpu_name
 from tuner.workflows.own import unused_data
-from tuner.workflows.placement import Found, Placement, Remembered, plan
+from tuner.workflows.placement import Placement
+from tuner.workflows.placing import Earlier, lane_plan, n_trials_of, place
 from tuner.workflows.progress import Note, Reporter, StudyStarted
 from tuner.workflows.result import Ended, SearchResult
 from tuner.workflows.retention import Finished, Retention
 from tuner.workflows.status import status_of
 
-DEFAULT_TRIALS = 50
 VERSIONS = ("tuner", "torch", "torchvision", "optuna", "scikit-learn", "numpy")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Earlier:
-    """What earlier sessions of a study leave behind that this one is placed by."""
-
-    n_finished: int = 0
-    threads: int | None = None
 
 
 @dataclass(slots=True)
@@ -63,15 +53,18 @@ class Session:
     paths: StudyPaths
     executor: Executor
     reporter: Reporter
+    source: str | None = None
+    """The study whose trials a new one takes over."""
 
     def run(self, *, searches: bool = True) -> SearchResult:
         """Search to the end of the budget, or leave that out, and confirm the best trials."""
-        earlier = self._look_back()
+        evolution = Evolution.of(self.spec, self.storage, self.source) if self.source else None
+        earlier = look_back(self.storage, self.spec)
         with StudyLock(self.paths.lock, self.spec.study):
             placement, info = self._prepare(earlier)
             store = StudyStore.open(self.storage, self.spec.study)
             try:
-                self._agree(store, info)
+                self._agree(store, info, evolution)
                 store.begin_session({"processor": cpu_name(), **versions()})
                 ended, interrupts = Ended.BUDGET, Interrupts()
                 if searches:
@@ -90,58 +83,38 @@ class Session:
             paths=self.paths,
         )
 
-    def _look_back(self) -> Earlier:
-        """What the study has so far; a changed space is refused before the data is even looked at."""
-        try:
-            reader = StudyReader.open(self.storage)
-            study = reader.study(self.spec.study)
-        except NotFoundError:
-            return Earlier()
-        if not study.uid:  # half made, or another tool's: the store tells them apart
-            return Earlier()
-        _refuse_changes(self.spec, Spec.from_json(reader.header(study)["spec"]))
-        return Earlier(n_finished=reader.n_finished(study), threads=reader.threads(study))
-
     def _prepare(self, earlier: Earlier) -> tuple[Placement, DataInfo]:
         empty_database()  # kept for when it is needed: here the first worker is still loading torch
-        spec, machine = self.spec, self.executor.machine()
-        n_trials = _n_trials(spec)
-        planned = plan(
-            spec.search,
-            spec.base.train.device,
-            Found.here(machine),
-            n_left=None if n_trials is None else _n_left(n_trials - earlier.n_finished, spec),
-            kept_threads=earlier.threads,
-        )
-        request = PrepareRequest(
-            config=spec.base,
-            metric=spec.objective.metric,
-            seed=spec.seed,
-            base_dir=spec.base_dir,
-            data_dir=self.paths.data,
-            threads=planned.thread_choices[0],
-        )
-        info = self.executor.prepare(request)
-        _refuse_other_task(spec, info)
-        placement, note = settle(planned, self.executor, request, info, machine.versions)
-        for message in (note, _thread_change(earlier.threads, placement), unused_data(spec, info)):
+        placement, info, note = place(self.spec, self.paths, self.executor, earlier)
+        for message in (note, _thread_change(earlier.threads, placement), unused_data(self.spec, info)):
             if message:
                 self.reporter.show(Note(message=message))
         return placement, info
 
-    def _agree(self, store: StudyStore, info: DataInfo) -> None:
+    def _agree(self, store: StudyStore, info: DataInfo, evolution: Evolution | None) -> None:
         """Create the study, or make sure that the stored one is this one."""
         code = fingerprints(reachable_targets(self.spec), self.spec.base_dir)
         header = store.find()
         if header is None:
+            if evolution is not None:
+                evolution.refuse_other_grounds(info, code)
             self._move_leftovers()
-            store.create(self.spec, info, code, versions())
+            store.create(self.spec, info, code, versions(), kept_for(self.spec, self.paths))
+            self._take_over(store, evolution)
             return
-        _refuse_changes(self.spec, header.spec)
-        _refuse_other_data(self.spec, header, info)
+        refuse_changes(self.spec, header.spec)
+        refuse_other_data(self.spec, header, info)
         if store.has_epochs():  # else nothing was trained with the old code: it is being mended
-            _refuse_other_code(self.spec, header, code)
+            refuse_other_code(self.spec, header, code)
+        if evolution is not None and not evolution.is_done(store):  # its start was cut short
+            evolution.refuse_other_grounds(info, code)
+            self._take_over(store, evolution)
         store.replace_spec(self.spec, code)
+
+    def _take_over(self, store: StudyStore, evolution: Evolution | None) -> None:
+        if evolution is not None:
+            for line in evolution.take_over(store, self.paths):
+                self.reporter.show(Note(message=line))
 
     def _move_leftovers(self) -> None:
         """Trials of a study that is no longer in the database: kept, but out of the way of the new ones."""
@@ -181,7 +154,9 @@ class Session:
             objectives=goals.maximize,
             lead=goals.objectives.index(goals.lead),
         )
-        n_trials = _n_trials(spec)
+        n_trials, taken = n_trials_of(spec), store.notes.taken
+        if n_trials is not None and taken is not None:
+            n_trials += taken[1]  # the budget is for new ones
         controller = Controller(
             advisor=advisor,
             maximize=spec.maximize,
@@ -190,6 +165,7 @@ class Session:
             next_trial=len(history),
         )
         seconds_before = store.seconds_before()
+        ending = Ending.of(spec, n_trials, history, seconds_before, store.notes.stopped_at(n_trials))
         self._show_start(placement, retention, history, seconds_before, n_trials)
         self.executor.grow(min(placement.workers, _n_useful(history, n_trials, placement.workers)))
         with Interrupts() as interrupts:
@@ -207,9 +183,10 @@ class Session:
                 retention=retention,
                 reporter=self.reporter,
                 interrupts=interrupts,
-                timeout_s=None if spec.search.timeout is None else spec.search.timeout - seconds_before,
+                ending=ending,
             )
             ended = driver.run(store.open_trials(f"val/{spec.objective.metric}", history))
+        store.notes.keep_stopped(ending.why, n_trials)
         return ended, interrupts
 
     def _identity(self) -> Identity:
@@ -239,38 +216,7 @@ class Session:
         return confirmation.run(self.spec.confirm, history)
 
     def _lanes(self, placement: Placement, history: Sequence[StoredTrial]) -> LanePlan:
-        spec, device = self.spec, placement.devices[0]
-        threads = placement.threads
-
-        def measure(config: TrialConfig, sizes: tuple[int, ...]) -> dict[int, float]:
-            job = TrainJob(
-                trial=-1,
-                attempt=0,
-                seed=spec.seed,
-                config=config,
-                metric=f"val/{spec.objective.metric}",
-                maximize=spec.maximize,
-                checkpoints=(),
-                folder=self.paths.root,
-                base_dir=spec.base_dir,
-                threads=threads,
-                device=device,
-            )
-            return self.executor.measure_lanes(LanesRequest(job=job, sizes=sizes)).step_seconds
-
-        search = spec.search
-        if search.lanes == "auto" and "epoch_seconds" in spec.goals.costs:
-            search = search.model_copy(update={"lanes": 1})  # a lane's share of an epoch is no trial's own time
-        planned = LanePlan(
-            space=spec.space,
-            search=search,
-            on_cpu=device == "cpu",
-            measure=measure,
-            remembered=Remembered.of("lanes"),
-            machine=" ".join(
-                [cpu_name(), str(n_cores()), device, str(threads), *self.executor.machine().versions.values()]
-            ),
-        )
+        planned = lane_plan(self.spec, self.paths, self.executor, placement)
         planned.add_all(trial.params for trial in history)
         return planned
 
@@ -326,21 +272,6 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _n_trials(spec: Spec) -> int | None:
-    search = spec.search
-    if search.trials is None and not spec.space.parameters:
-        return 1  # without `space:` the file is one training run
-    if search.trials is not None or search.timeout is not None or isinstance(search.sampler, GridSampler):
-        return search.trials
-    return DEFAULT_TRIALS
-
-
-def _n_left(n_trials: int, spec: Spec) -> int:
-    """What there is for workers to do: trials, and after them the runs that confirm the winner."""
-    n_runs = spec.confirm.top * spec.confirm.seeds if spec.confirm else 0
-    return n_trials if n_trials > 0 else max(1, n_runs)
-
-
 def _n_useful(history: Sequence[StoredTrial], n_trials: int | None, workers: int) -> int:
     """Workers that will have a trial; threads do not depend on it, so that numbers do not either."""
     if n_trials is None:
@@ -357,42 +288,3 @@ def _end_of(trial: StoredTrial) -> Finished:
     if trial.state is not TrialState.COMPLETE or not is_feasible(trial.constraints):
         return Finished(value=None, best_epoch=trial.best_epoch)
     return Finished(value=trial.value, best_epoch=trial.best_epoch, values=trial.values)
-
-
-def _refuse_other_task(spec: Spec, info: DataInfo) -> None:
-    """Metrics beside the leading one, which the data was prepared for, must be for its task too."""
-    if spec.base.is_own_training:  # its metrics are its own, whatever they are called
-        return
-    other = [name for name in sorted(spec.goals.metrics) if METRICS[name].task not in ("any", info.task)]
-    if other:
-        raise ConfigError(f"{', '.join(other)}: not a metric of {info.task}, which the data is for; name another one")
-
-
-def _refuse_changes(spec: Spec, stored: Spec) -> None:
-    differences = stored.differences(spec)
-    if differences:
-        raise ChangedError(
-            f"{spec.file} is not what study {spec.study!r} was started with:\n"
-            + "\n".join(f"  {line}" for line in differences)
-            + "\nundo the change, or start another study with --study NAME"
-        )
-
-
-def _refuse_other_code(spec: Spec, header: StudyHeader, code: Mapping[str, str]) -> None:
-    changed = [target for target, digest in code.items() if header.code.get(target, digest) != digest]
-    if changed:
-        raise ChangedError(
-            f"the code of {', '.join(changed)} changed since study {spec.study!r} was started; "
-            "undo the change, or start another study with --study NAME"
-        )
-
-
-def _refuse_other_data(spec: Spec, header: StudyHeader, info: DataInfo) -> None:
-    if info.fingerprint != header.data.fingerprint:
-        old, new = header.data, info
-        raise ChangedError(
-            f"the data of study {spec.study!r} changed since it was started "
-            f"(rows train/val/test {old.n_train}/{old.n_val}/{old.n_test}, now {new.n_train}/{new.n_val}/{new.n_test}; "
-            f"fingerprint {old.fingerprint[:12]}, now {new.fingerprint[:12]}); "
-            "bring the old data back, or start another study with --study NAME"
-        )

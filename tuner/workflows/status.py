@@ -60,7 +60,20 @@ class Status:
             "best": best and {"trial": best.number, "value": best.value, "params": dict(best.params)},
             "confirmed": self.confirmed and self.confirmed.to_json(),
             "seconds": round(self.study.seconds, 3),
+            **({"planned": self.planned} if self.planned else {}),
+            **({"stopped": self.study.stopped} if self.study.stopped else {}),
         }
+
+    @property
+    def planned(self) -> dict[str, list[float]] | None:
+        """The forecast of time and epochs, `[low, high]` each, when there was one before the study was started."""
+        found = self.study.planned
+        return None if found is None else {name: [*found[name]] for name in ("seconds", "epochs", "trials")}
+
+    @property
+    def planned_seconds(self) -> tuple[float, float] | None:
+        planned = self.planned
+        return None if planned is None else (planned["seconds"][0], planned["seconds"][1])
 
 
 def _of_front(trial: TrialRow) -> dict[str, Any]:

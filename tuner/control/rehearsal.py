@@ -1,0 +1,393 @@
+"""A search played through in virtual time: its own controller and rules, over learning curves that may come.
+
+What trials take was measured. Where their epochs are short, the beginnings of their curves were too: they are gone on
+with, and the sampler comes to prefer what did well. Else curves are made up; for a schedule by ranks (median, asha)
+only the order of values counts, so that their scale does not matter. What is not known is drawn, as a scenario: how
+fast curves settle, how noisy they are, how much of the end the first epochs tell, how much better the sampler gets. A
+forecast plays many and takes the range of what comes out.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tuner.control.controller import NONE, Controller, Excesses, TrialState, Values
+from tuner.space.parameters import Params
+from tuner.training.early_stopping import BestEpoch
+from tuner.training.events import Decision
+
+if TYPE_CHECKING:
+    from tuner.control.asha import Asha
+
+QUANTILE = 0.025
+N_UNLED = 10
+"""Trials before a sampler can lean to any side."""
+INDEX, EPOCHS = "index", "epochs"
+"""The params of a rehearsed trial: which of the costs it has, and how many epochs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cost:
+    """What a trial of some config takes."""
+
+    epochs: int
+    setup_s: float = 0.0
+    epoch_s: float = 0.0
+    patience: int | None = None
+    curve: tuple[float, ...] = ()
+    """Values of its first epochs, smaller is better; empty where they are not known."""
+    is_over: bool = False
+    """It stopped early by itself within that curve, so that it trains no more epochs than these."""
+    is_infeasible: bool = False
+
+    @property
+    def full_s(self) -> float:
+        return self.setup_s + self.epochs * self.epoch_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What is to be played."""
+
+    n_trials: int
+    workers: int
+    epoch_s: float
+    """What the driver takes for an epoch, one after the other: its record, above all."""
+    trial_s: float
+    """What the driver takes to begin and end a trial."""
+    confirm_top: int = 0
+    confirm_seeds: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehearsed:
+    """What came out of one scenario."""
+
+    seconds: float
+    n_epochs: int
+    n_stopped: int
+    confirm_s: float = 0.0
+    confirm_epochs: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """How learning goes."""
+
+    settles: float
+    """Share of its epochs after which a curve is most of the way down."""
+    noise: float
+    """Jitter from epoch to epoch, in standard deviations of the final values."""
+    head_start: float
+    """How far trials are apart at the beginning for reasons that do not last, in the same unit."""
+    gain: float
+    """How much better the sampler gets, in the same unit, for every e-fold of trials."""
+    lean: float
+    """To trials that take longer (above 0) or shorter, where curves are made up."""
+    focus: float
+    """How strongly the sampler prefers what did well, where curves were measured; 0 for not at all."""
+    goes_on: float
+    """Where curves were measured: what the next such stretch improves, relative to the last."""
+    length: float
+    """How far the sampler goes towards the most epochs that there are: longer trials mostly end better."""
+    speed: float
+    """Of everything, relative to what was measured."""
+
+    @classmethod
+    def drawn(cls, random: np.random.Generator, busy: float = 0.0) -> Scenario:
+        """`busy` is the share of their time that the measurements waited for others: later it can be less or more."""
+        return cls(
+            settles=math.exp(random.uniform(math.log(0.03), math.log(0.6))),
+            noise=math.exp(random.uniform(math.log(0.02), math.log(0.6))),
+            head_start=random.uniform(0.2, 3.0),
+            gain=random.uniform(0.0, 1.5),
+            lean=random.normal(0.0, 0.4),
+            focus=random.uniform(1.0, 6.0),
+            goes_on=random.uniform(0.2, 0.8),
+            length=random.uniform(0.0, 1.0),
+            speed=math.exp(random.normal(0.05, 0.12)) * random.uniform(1.0 - 0.7 * busy, 1.0 + 0.3 * busy),
+        )
+
+
+class Judge(Protocol):
+    """The rule that stops trials; smaller values are better."""
+
+    @property
+    def schedule(self) -> Asha | None:
+        """Who pauses and promotes trials; None when nobody does."""
+
+    def begin(self, trial: int, index: int, epochs: int) -> None:
+        """A trial with the cost of this index, and so many epochs, is open."""
+
+    def diverge(self, trial: int) -> None: ...
+
+    def report(self, trial: int, epoch: int, value: float) -> None: ...
+
+    def should_stop(self, trial: int) -> bool: ...
+
+    def finish(self, trial: int, state: TrialState, value: float | None) -> None: ...
+
+
+@dataclass(slots=True)
+class _PoolAdvisor:
+    """An adviser whose trials are drawn from the costs."""
+
+    judge: Judge
+    costs: Sequence[Cost]
+    weights: NDArray[np.float64]
+    length: float
+    random: np.random.Generator
+
+    @property
+    def schedule(self) -> Asha | None:
+        return self.judge.schedule
+
+    def diverge(self, trial: int) -> None:
+        self.judge.diverge(trial)
+
+    def suggest(self, trial: int, fixed: Params | None = None) -> Params | None:  # noqa: ARG002  lanes are not played
+        n = len(self.weights)
+        index = int(self.random.integers(n) if trial < N_UNLED else self.random.choice(n, p=self.weights))
+        epochs = self.costs[index].epochs
+        if trial >= N_UNLED and not self.costs[index].is_over:
+            most = max(cost.epochs for cost in self.costs)
+            epochs += round(self.length * (most - epochs))
+        self.judge.begin(trial, index, epochs)
+        return {INDEX: index, EPOCHS: epochs}
+
+    def report(self, trial: int, epoch: int, value: float, values: Values = ()) -> None:  # noqa: ARG002  one is played
+        self.judge.report(trial, epoch, value)
+
+    def should_stop(self, trial: int) -> bool:
+        return self.judge.should_stop(trial)
+
+    def finish(
+        self,
+        trial: int,
+        state: TrialState,
+        value: float | None,
+        values: Values = (),  # noqa: ARG002
+        constraints: Excesses = NONE,  # noqa: ARG002
+    ) -> None:
+        self.judge.finish(trial, state, value)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Running:
+    trial: int
+    cost: Cost
+    values: list[float]
+    best: BestEpoch
+    epoch: int = 0
+
+
+@dataclass(slots=True)
+class _Play:
+    """The state of one rehearsal."""
+
+    costs: Sequence[Cost]
+    budget: Budget
+    scenario: Scenario
+    controller: Controller
+    random: np.random.Generator
+    is_measured: bool
+    spread: float
+    """Of the better half of the measured ends: the unit in which the sampler gets better."""
+    events: list[tuple[float, int, _Running]] = field(default_factory=list)
+    done: list[tuple[float, Cost, int]] = field(default_factory=list)
+    """Complete trials: value, cost, epochs."""
+    paused: dict[int, _Running] = field(default_factory=dict)
+    driver_free: float = 0.0
+    n_epochs: int = 0
+    n_stopped: int = 0
+
+    def start(self, now: float) -> bool:
+        """The next trial that can be trained, if there is one."""
+        while (job := self.controller.ask()) is not None:
+            self.driver_free = now = max(now, self.driver_free) + self.budget.trial_s
+            run = self.paused.pop(job.trial, None)
+            if run is None:
+                cost = replace(self.costs[int(job.params[INDEX] or 0)], epochs=job.last_epoch)
+                if cost.is_infeasible:
+                    self.controller.finish(job.trial, TrialState.PRUNED)
+                    continue
+                best = BestEpoch(maximize=False, patience=cost.patience)
+                run = _Running(trial=job.trial, cost=cost, values=self.values_of(job.trial, cost), best=best)
+            heapq.heappush(self.events, (now + run.cost.setup_s + run.cost.epoch_s, run.trial, run))
+            return True
+        return False
+
+    def values_of(self, trial: int, cost: Cost) -> list[float]:
+        if self.is_measured:
+            better = self.scenario.gain * self.spread * math.log1p(max(0, trial - N_UNLED) / N_UNLED)
+            return [value - better for value in _continued(cost, self.scenario, self.random)]
+        return _made_up(trial, cost.epochs, self.scenario, self.random)
+
+    def run(self) -> float:
+        """Play to the end; when that is."""
+        idle, now = self.budget.workers, 0.0
+        while True:
+            while idle and self.start(now):
+                idle -= 1
+            if not self.events:
+                self.n_stopped += len(self.paused)
+                return now
+            at, _, run = heapq.heappop(self.events)
+            self.driver_free = now = max(at, self.driver_free) + self.budget.epoch_s
+            if self.ends(run):
+                idle += 1
+            else:
+                heapq.heappush(self.events, (now + run.cost.epoch_s, run.trial, run))
+
+    def ends(self, run: _Running) -> bool:
+        """Take in an epoch; whether its worker is free."""
+        value = run.values[run.epoch]
+        run.epoch += 1
+        self.n_epochs += 1
+        run.best.update(run.epoch, value)
+        decision = self.controller.report(run.trial, run.epoch, value)
+        if decision is Decision.STOP:
+            self.n_stopped += 1
+            self.controller.finish(run.trial, TrialState.PRUNED)
+        elif run.epoch >= run.cost.epochs or run.best.is_exhausted:
+            found = self.controller.finish(run.trial, TrialState.COMPLETE)
+            self.done.append((value if found is None else found, run.cost, run.epoch))
+        elif decision is Decision.PAUSE:
+            self.paused[run.trial] = run
+            self.controller.pause(run.trial)
+        else:
+            return False
+        return True
+
+
+def rehearse(
+    costs: Sequence[Cost], budget: Budget, judge: Judge, scenario: Scenario, random: np.random.Generator
+) -> Rehearsed:
+    """One scenario, over costs that are drawn again from those measured: few of them stand for a whole space."""
+    drawn = list(random.integers(len(costs), size=len(costs)))
+    if all(costs[index].is_infeasible for index in drawn):
+        drawn = list(range(len(costs)))
+    is_measured = all(_tells_enough(cost) for cost in costs if not cost.is_infeasible)
+    play = _Play(
+        costs=costs,
+        budget=budget,
+        scenario=scenario,
+        controller=Controller(
+            advisor=_PoolAdvisor(
+                judge=judge,
+                costs=costs,
+                weights=_weights(costs, drawn, scenario, is_measured=is_measured),
+                length=scenario.length,
+                random=random,
+            ),
+            maximize=False,
+            n_trials=budget.n_trials,
+            epochs_of=lambda params: int(params[EPOCHS] or 1),
+        ),
+        random=random,
+        is_measured=is_measured,
+        spread=_spread(costs),
+    )
+    seconds = play.run()
+    confirm_s, confirm_epochs = _confirm(play.done, budget)
+    return Rehearsed(
+        seconds=seconds * scenario.speed,
+        n_epochs=play.n_epochs,
+        n_stopped=play.n_stopped,
+        confirm_s=confirm_s * scenario.speed,
+        confirm_epochs=confirm_epochs,
+    )
+
+
+def _spread(costs: Sequence[Cost]) -> float:
+    ends = sorted(min(cost.curve) for cost in costs if cost.curve and all(map(math.isfinite, cost.curve)))
+    return float(np.std(ends[: max(2, (len(ends) + 1) // 2)])) if ends else 0.0
+
+
+def _tells_enough(cost: Cost) -> bool:
+    """Whether what was measured of a curve says how it goes on."""
+    return cost.is_over or len(cost.curve) >= max(3.0, cost.epochs / 4) or not all(map(math.isfinite, cost.curve))
+
+
+def _weights(
+    costs: Sequence[Cost], drawn: Sequence[int], scenario: Scenario, *, is_measured: bool
+) -> NDArray[np.float64]:
+    """How often each cost comes: as often as it was drawn, with the preference of the sampler."""
+    preference = _by_value(costs, scenario.focus) if is_measured else _by_time(costs, scenario.lean)
+    weights: NDArray[np.float64] = np.bincount(drawn, minlength=len(costs)).astype(np.float64)
+    weights *= np.exp(preference)
+    weights /= weights.sum()
+    return weights
+
+
+def _by_value(costs: Sequence[Cost], focus: float) -> NDArray[np.float64]:
+    ends = [min((value for value in cost.curve if math.isfinite(value)), default=math.inf) for cost in costs]
+    order = sorted(range(len(costs)), key=lambda index: ends[index])
+    preference: NDArray[np.float64] = np.zeros(len(costs))
+    preference[order] = np.linspace(0.0, -focus, len(costs))
+    return preference
+
+
+def _by_time(costs: Sequence[Cost], lean: float) -> NDArray[np.float64]:
+    logs = np.log([max(cost.full_s, 1e-6) for cost in costs])
+    centred = (logs - logs.mean()) / (float(logs.std()) or 1.0)
+    preference: NDArray[np.float64] = lean * np.clip(centred, -2.0, 2.0).astype(np.float64)
+    return preference
+
+
+def _made_up(trial: int, epochs: int, scenario: Scenario, random: np.random.Generator) -> list[float]:
+    """Values after each epoch, smaller is better."""
+    end = random.normal() - scenario.gain * math.log1p(max(0, trial - N_UNLED) / N_UNLED)
+    start = scenario.head_start * abs(random.normal()) + 1.0
+    at = np.arange(1, epochs + 1) / max(1.0, scenario.settles * epochs)
+    values: list[float] = (end + start * np.exp(-at) + scenario.noise * random.normal(size=epochs)).tolist()
+    return values
+
+
+def _continued(cost: Cost, scenario: Scenario, random: np.random.Generator) -> list[float]:
+    """A measured curve with other jitter, gone on with: each stretch as long as its second half improves by less."""
+    known = np.array(cost.curve[: cost.epochs])
+    n = len(known)
+    half = n // 2
+    drop = max(0.0, float(known[:half].min(initial=known[0]) - known[half:].min())) if n > 1 else 0.0
+    stretches = np.arange(1, cost.epochs - n + 1) / max(1, n - half)
+    rest = known[-1] - drop * scenario.goes_on * (1.0 - scenario.goes_on**stretches) / (1.0 - scenario.goes_on)
+    jitter = float(np.std(np.diff(known[half:]))) / math.sqrt(2.0) if n - half > 1 else 0.0
+    values: list[float] = (np.concatenate([known, rest]) + jitter * random.normal(size=cost.epochs)).tolist()
+    return values
+
+
+def _confirm(done: Sequence[tuple[float, Cost, int]], budget: Budget) -> tuple[float, int]:
+    """Seconds and epochs of training the best again on other seeds, on all workers."""
+    best = sorted(done, key=lambda item: item[0])[: budget.confirm_top]
+    free = [0.0] * budget.workers
+    for _, cost, epochs in best * budget.confirm_seeds:
+        taken = budget.trial_s + cost.setup_s + epochs * (cost.epoch_s + budget.epoch_s)
+        heapq.heapreplace(free, free[0] + taken)
+    return max(free), sum(epochs for *_, epochs in best) * budget.confirm_seeds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Range:
+    """From a low that one scenario in forty stays below to a high that one in forty exceeds."""
+
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: Sequence[float]) -> Range:
+        low, high = np.quantile(np.asarray(values, dtype=np.float64), (QUANTILE, 1.0 - QUANTILE))
+        return cls(low=float(low), high=float(high))
+
+    def times(self, factor: float) -> Range:
+        return Range(low=self.low * factor, high=self.high * factor)
+
+    def to_json(self) -> list[float]:
+        return [self.low, self.high]

@@ -1,0 +1,116 @@
+"""What a trial of some config takes: a few epochs of it where those are short, else the parts of one.
+
+Nothing is kept but what a checkpoint leaves in the job's folder.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+
+from tuner.data.batches import Batch
+from tuner.data.global_rng import seeded
+from tuner.data.prepare import Prepared
+from tuner.training import checkpoint as checkpoints
+from tuner.training.job import TrainJob
+from tuner.training.loop import end_epoch, train_batches_of, train_epoch_alone
+from tuner.training.run import Run
+from tuner.training.steps import TrainStep, build_step
+
+N_WARM = 3
+"""Steps before the ones that count: the first is recorded, the second fills caches."""
+MAX_EPOCHS = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """What was measured."""
+
+    setup_s: float
+    epoch_s: float
+    n_params: int
+    gpu_bytes: int | None
+    curve: tuple[float, ...]
+    """The objective after each whole epoch that was trained."""
+    is_over: bool
+    """Whether it stopped early by itself within that curve."""
+
+
+def take(job: TrainJob, prepared: Prepared, budget_s: float) -> Taken:
+    """Measure a job for about `budget_s`; raises whatever a trial of it would."""
+    device = torch.device(job.device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    started = time.perf_counter()
+    run = Run.build(job, prepared)
+    built_s = time.perf_counter() - started
+    step = build_step(run)
+    curve: tuple[float, ...] = ()
+    with seeded(0):
+        first_s, step_s = _warm(run, step)
+        if step_s * run.steps_per_epoch < budget_s / 2:
+            epoch_s, curve = _epochs(run, step, budget_s)
+        else:
+            epoch_s = _parts(run, step, budget_s)
+    return Taken(
+        setup_s=built_s + max(0.0, first_s - step_s),
+        epoch_s=epoch_s,
+        n_params=sum(parameter.numel() for parameter in run.model.parameters()),
+        gpu_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
+        curve=curve,
+        is_over=run.best.is_exhausted,
+    )
+
+
+def _warm(run: Run, step: TrainStep) -> tuple[float, float]:
+    """Seconds of the first step, and of one of the next."""
+    batches = _endless(run)
+    run.model.train()
+    run.set_lr(0)
+    first_s = _timed(step, batches, 1)
+    return first_s, min(_timed(step, batches, 1) for _ in range(N_WARM))
+
+
+def _timed(step: TrainStep, batches: Iterator[Batch], n_steps: int) -> float:
+    started = time.perf_counter()
+    with torch.inference_mode(mode=not step.needs_autograd):
+        for _ in range(n_steps):
+            loss = step(*next(batches))
+        loss.item()  # waits for the device
+    return time.perf_counter() - started
+
+
+def _endless(run: Run) -> Iterator[Batch]:
+    while True:
+        yield from train_batches_of(run, 1)
+
+
+def _epochs(run: Run, step: TrainStep, budget_s: float) -> tuple[float, tuple[float, ...]]:
+    """Seconds of a whole epoch, the median of as many as fit; and how the objective went."""
+    times: list[float] = []
+    curve: list[float] = []
+    most = min(MAX_EPOCHS, run.job.config.train.epochs)
+    while not times or (sum(times) < budget_s and len(times) < most and not run.is_over):
+        end = train_epoch_alone(run, step, lambda: False)
+        times.append(end.seconds)
+        curve.append(end.metrics[run.job.metric])
+        if end.checkpoint is None:  # it diverged
+            break
+    return statistics.median(times), tuple(curve)
+
+
+def _parts(run: Run, step: TrainStep, budget_s: float) -> float:
+    """Seconds of an epoch that is too long to be tried: some of its steps, and all that comes after them."""
+    batches, n_steps, spent_s = _endless(run), 0, 0.0
+    while n_steps < N_WARM or spent_s < budget_s:
+        spent_s += _timed(step, batches, 1)
+        n_steps += 1
+    started = time.perf_counter()
+    end = end_epoch(run, 1, 0.0, started)
+    if end.checkpoint is None:  # it diverged within those steps, and so was not saved
+        checkpoints.save(run.job.folder, 1, run.state())
+    return spent_s / n_steps * run.steps_per_epoch + time.perf_counter() - started
