@@ -26,7 +26,7 @@ import torch
 
 TUNER = [sys.executable, "-m", "tuner"]
 SEARCH = ["search", "--space", "mlp.yaml", "--workers", "1", "--trials", "3", "--set", "train.epochs=3"]
-SEARCH += ["--set", "confirm=off"]
+SEARCH += ["--set", "confirm=off", "--set", "search.pruner=median"]
 DEADLINE_S = 120.0
 
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TUNER_")}
