@@ -358,7 +358,9 @@ def test_killed_drivers_lose_nothing_and_leave_no_worker_and_no_temporary_files(
 
 @pytest.mark.slow
 def test_two_workers_train_every_trial_once(tmp_path: Path) -> None:
-    result = tuner("search", "--space", "mlp.yaml", "--workers", "2", "--trials", "8", "--json", folder=tmp_path)
+    sets = ("--set", "search.pruner=median", "--set", "confirm=off")
+    run = ("search", "--space", "mlp.yaml", "--workers", "2", "--trials", "8", *sets, "--json")
+    result = tuner(*run, folder=tmp_path)
     assert result.returncode == 0, result.stderr
     lines = [json.loads(line) for line in result.stdout.splitlines()]
     assert {line["event"] for line in lines} <= {"study", "trial", "epoch", "done", "note", "confirm"}

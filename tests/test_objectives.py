@@ -391,8 +391,7 @@ def test_constraints_on_params_and_on_the_size_refuse_before_the_first_epoch() -
 def test_the_sampler_learns_from_what_is_infeasible() -> None:
     run(*ONE, 'constraints=["params <= 2000"]', "search.trials=30", "train.epochs=1")
     refused = [row.number for row in rows() if row.reason == "infeasible"]
-    early, late = (sum(start <= number < start + 10 for number in refused) for start in (0, 20))
-    assert late < early
+    assert sum(number >= 20 for number in refused) <= 3  # of 10, of which chance refuses 5 or 6
 
 
 def test_a_constraint_on_a_metric_is_judged_at_the_end_and_its_trial_is_never_the_best() -> None:

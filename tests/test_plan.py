@@ -36,6 +36,7 @@ space:
   optimizer.lr: {low: 1e-3, high: 1e-1, log: true}
   model.width: {low: 4, high: 16}
 search: {trials: 6, workers: 1, sampler: random, pruner: none}
+confirm: off
 """
 MODEL = """
 import os, signal

@@ -42,6 +42,7 @@ space:
   optimizer.lr: {low: 1e-3, high: 1e-1, log: true}
   model.dropout: {low: 0.1, high: 0.5}
 search: {sampler: random, pruner: {kind: asha, min_epochs: 1, eta: 3}, trials: 9, workers: 1}
+confirm: off
 """
 
 
