@@ -21,7 +21,7 @@ from tuner.errors import TunerError, VerificationError
 from tuner.execution.failures import short
 from tuner.execution.lanes import Answer, Events, LaneCrew
 from tuner.execution.memory import OwnMemory, Waiting
-from tuner.execution.own import OwnCrew, check_code, write_state
+from tuner.execution.own import OwnCrew, check_code, own_run, write_state
 from tuner.execution.protocol import (
     EvaluateRequest,
     Evaluation,
@@ -128,8 +128,11 @@ class Runner:
         request.job.folder.mkdir(parents=True, exist_ok=True)
         memory, waiting = OwnMemory(), Waiting()
         try:
-            prepared = self._data(request.job.config.data)
-            taken = epoch_probe.take(request.job, prepared, request.budget_s)
+            if request.job.config.is_own_training:
+                taken = epoch_probe.take_own(own_run(request.job, self._data), request.budget_s)
+            else:
+                prepared = self._data(request.job.config.data)
+                taken = epoch_probe.take(request.job, prepared, request.budget_s)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
             return Probed(problem=short(error), memory_bytes=memory.peak_bytes())
         return Probed(

@@ -18,6 +18,7 @@ from tuner.data.prepare import Prepared
 from tuner.training import checkpoint as checkpoints
 from tuner.training.job import TrainJob
 from tuner.training.loop import end_epoch, train_batches_of, train_epoch_alone
+from tuner.training.own import OwnRun
 from tuner.training.run import Run
 from tuner.training.steps import TrainStep, build_step
 
@@ -63,6 +64,32 @@ def take(job: TrainJob, prepared: Prepared, budget_s: float) -> Taken:
         gpu_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         curve=curve,
         is_over=run.best.is_exhausted,
+    )
+
+
+def take_own(run: OwnRun, budget_s: float) -> Taken:
+    """Measure own training code by its first epochs: at least one, since part of one cannot be had."""
+    times: list[float] = []
+    curve: list[float] = []
+    try:
+        while not times or (sum(times) < budget_s and len(times) < MAX_EPOCHS and not run.is_over):
+            end = run.train_epoch(lambda: False)
+            if end is None:  # it returned
+                break
+            times.append(end.seconds)
+            curve.append(end.metrics[run.job.metric])
+            if end.checkpoint is None:  # it diverged
+                break
+    finally:
+        run.close()
+    epoch_s = statistics.median(times[1:] or times)
+    return Taken(
+        setup_s=times[0] - epoch_s if times[0] > epoch_s else 0.0,
+        epoch_s=epoch_s,
+        n_params=0,
+        gpu_bytes=torch.cuda.max_memory_allocated(run.job.device) if run.job.device.startswith("cuda") else None,
+        curve=tuple(curve),
+        is_over=run.best.is_exhausted or run.has_returned,
     )
 
 
