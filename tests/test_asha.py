@@ -436,3 +436,15 @@ def test_a_trial_that_paused_below_all_rungs_of_another_setting_goes_on() -> Non
     controller.reopen(0, {"lr": 0}, [0.5], goal=1)
     assert controller.judge(0) is Decision.CONTINUE
     assert controller.goal(0) == 4
+
+
+def test_a_trial_that_breaks_a_constraint_takes_no_promotion_and_does_not_count_as_complete() -> None:
+    schedule = with_values(asha_of(), {trial: float(trial) for trial in range(9)})
+    for trial in range(3):
+        for epoch in range(2, 28):
+            schedule.report(trial, epoch, float(trial))
+        schedule.finish(trial, TrialState.COMPLETE)
+    assert (schedule.promotable(set(range(3, 9))), schedule.n_complete) == ([], 3)
+    for trial in range(3):
+        schedule.refuse(trial)
+    assert (schedule.promotable(set(range(3, 9))), schedule.n_complete) == ([3, 4, 5], 0)

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
+from tuner.config.free_space import read_free
 from tuner.control import gaussian
 from tuner.control.auto import MAX_COMBINATIONS, AutoSampler
 from tuner.control.controller import DIVERGED, TrialState
@@ -433,3 +434,19 @@ def test_a_model_of_noise_says_that_it_predicts_nothing() -> None:
         levels.complete(trial)
     model = Surrogate(Kernel(np.arange(4))).model(levels.observed(), rng.random((60, 4)))
     assert model.agreement() < 0.35
+
+
+def test_a_prior_between_two_values_of_a_grid_is_on_the_nearer_one() -> None:
+    space, _ = read_free({"x": {"low": 16, "high": 64, "step": 16, "prior": {"center": 45, "confidence": "high"}}}, {})
+    (parameter,) = space.parameters
+    assert parameter.belief == Belief(center=48, confidence="high")
+
+
+def test_a_failed_trial_says_nothing_and_a_new_base_config_comes_before_what_was_taken_over() -> None:
+    base: dict[str, Any] = {"lr": 0.003, "x": 0.25, "units": 64, "kind": "bad"}
+    sampler = sampler_of(first=base)
+    sampler.recall(0, {"lr": 0.1, "x": 0.5, "units": 8, "kind": "worse"}, {1: 0.7}, "")
+    sampler.finish(0, TrialState.FAILED, None)
+    assert [len(level.trials) for level in sampler._levels.observed()] == [0, 0, 0]
+    assert sampler.suggest(1) == base
+    assert sampler.suggest(2) != base

@@ -223,3 +223,24 @@ def test_the_refusal_of_an_edited_file_names_the_way_to_take_its_trials_over() -
     run("old.yaml", "search.trials=1")
     with pytest.raises(ChangedError, match="with --study NAME --from old it takes over the trials that are still"):
         run("new.yaml", "study=old")
+
+
+def test_trials_of_other_objectives_or_other_constraints_are_refused() -> None:
+    run("old.yaml", 'constraints=["model.width <= 12"]')
+    with pytest.raises(ChangedError, match=r"for maximize accuracy, and new\.yaml is for minimize params and"):
+        run("new.yaml", "objective=[{metric: params}, {metric: accuracy}]", "search.pruner=none", source="old")
+    with pytest.raises(ChangedError, match="judged by other constraints"):
+        run("new.yaml", source="old")
+    run("new.yaml", 'constraints=["model.width <= 12"]', source="old")
+    study = optuna.load_study(study_name="new", storage=STORAGE)
+    taken = [trial for trial in study.trials if "tuner:from" in trial.user_attrs]
+    assert taken
+    assert all(list(trial.constraints.values()) for trial in taken)
+
+
+def test_trials_of_every_fold_are_taken_over() -> None:
+    run("old.yaml", "data.split.folds=3", "search.trials=4")
+    run("new.yaml", "data.split.folds=3", source="old")
+    inside = [row for row in trials("old") if float(str(row.params["optimizer.lr"])) >= 1e-2]
+    assert inside
+    assert sum(bool(row.origin) for row in trials("new")) == len(inside)

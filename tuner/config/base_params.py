@@ -51,14 +51,15 @@ def _value(parameter: Parameter, found: Any) -> Scalar:
         known = plain is not _ABSENT and label_of(plain) in domain.labels
         return label_of(domain.value_of(label_of(plain))) if known else domain.labels[0]
     is_number = isinstance(found, (int, float)) and not isinstance(found, bool)
-    return _nearest(domain, float(found)) if is_number else _nearest(domain, _middle(domain))
+    return nearest(domain, float(found)) if is_number else nearest(domain, _middle(domain))
 
 
 def _middle(domain: FloatRange | IntRange) -> float:
     return (domain.low * domain.high) ** 0.5 if domain.log else (domain.low + domain.high) / 2
 
 
-def _nearest(domain: FloatRange | IntRange, value: float) -> Scalar:
+def nearest(domain: FloatRange | IntRange, value: float) -> Scalar:
+    """The value of a range that is next to this one."""
     inside = min(domain.high, max(domain.low, value))
     if domain.step is None:
         return float(inside)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import cast
 
+from tuner.config.base_params import nearest
 from tuner.config.messages import Problems, unknown_key
 from tuner.space.document import Located, show
 from tuner.space.parameters import Belief, Choices, Confidence, Domain, label_of
@@ -37,7 +38,9 @@ def read_belief(name: str, node: Located, domain: Domain, problems: Problems) ->
     if len(problems) > before or center is None:
         return None
     chosen = confidence.value if confidence is not None else "medium"
-    return Belief(center=label_of(center.plain()), confidence=cast("Confidence", chosen))
+    value = center.plain()
+    at = label_of(value) if isinstance(domain, Choices) else nearest(domain, float(value))  # a grid has no others
+    return Belief(center=at, confidence=cast("Confidence", chosen))
 
 
 def _check_center(path: str, node: Located, domain: Domain, problems: Problems) -> None:

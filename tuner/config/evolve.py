@@ -68,6 +68,8 @@ def _plain(config: TrialConfig) -> dict[str, Any]:
     """What a trial is trained by, with one value a layer where a model has one for all."""
     plain = config.model_dump(mode="json", exclude={"seed", "objective"})
     plain["train"].pop("device", None)
+    if plain.get("data"):
+        plain["data"].get("split", {}).pop("fold", None)  # whose turn it was, which the trial's number decides
     if isinstance(config.model, LayeredModel):
         for name in ("width", "dropout"):
             value = plain["model"].get(name)

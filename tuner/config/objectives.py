@@ -65,6 +65,9 @@ def check_search(root: Located, objectives: tuple[Objective, ...], search: Searc
     if len(objectives) <= 1:
         return
     node = root.items.get("search") or root
+    if search.stop != "never":
+        message = "looks at what one objective gains; with several leave it out, or say never"
+        problems.add(node.items.get("stop") or node, "search.stop", message)
     if isinstance(search.sampler, CmaEsSampler):
         message = "cmaes optimises one objective; for several use auto, tpe, gp, nsga2, nsga3, qmc, random or grid"
         problems.add(node.items.get("sampler") or node, "search.sampler", message)

@@ -193,6 +193,15 @@ class Asha:
         last = self._put_at(trial, len(self.rungs), found, found.last_epoch)
         return [*self._reach(trial, found, found.last_epoch), last]
 
+    def refuse(self, trial: int) -> None:
+        """The trial breaks a constraint: the worst at the rungs that it reached, and as if it were not complete."""
+        for level, found in enumerate(self._levels):
+            if level == len(self.rungs):
+                found.drop(trial)
+            elif trial in found.values:
+                found.put(trial, math.inf)
+        self._first.changed()
+
     def recall(
         self,
         trial: int,

@@ -126,6 +126,8 @@ class AutoSampler:
         """Take in how a trial ended; one that failed says nothing about its params."""
         if state is TrialState.COMPLETE:
             self._levels.complete(trial)
+        elif state is TrialState.FAILED:
+            self._levels.drop(trial)
         elif state is TrialState.PRUNED and trial not in self._has_reported:
             self._levels.fail(trial)  # infeasible, out of memory
         if not is_feasible(constraints) and state is not TrialState.FAILED:
@@ -156,7 +158,7 @@ class AutoSampler:
         gives params that were not tried yet.
         """
         params: Params | None
-        if trial == 0 and self._first is not None and not fixed:
+        if not fixed and self._first is not None and frozenset(self._first.items()) not in self._seen:
             params = self._first
         else:
             params = self._suggest(np.random.default_rng(derive(self._seed, "sampler", trial)), fixed or {})

@@ -108,6 +108,12 @@ class Levels:
         last, _ = self._best.get(trial, (0, ()))
         self._put(self._first_after(last), trial, self._worst)
 
+    def drop(self, trial: int) -> None:
+        """It failed through no fault of its params, and says nothing about them."""
+        for level, at in enumerate(self._at):
+            if at.pop(trial, None) is not None:
+                self._observed.pop(level, None)
+
     def refuse(self, trial: int) -> None:
         """It breaks a constraint: the worst at every level that it reached, and at the first."""
         for level, at in enumerate(self._at):

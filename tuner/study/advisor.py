@@ -83,6 +83,8 @@ class StudyAdvisor:
         if self.schedule is not None:
             last_epoch = self._epochs_of(trial.params)
             self.schedule.recall(trial.number, last_epoch, curve, trial.state, trial.reason, trial.vectors)
+            if state is not None and not is_feasible(trial.constraints):
+                self.schedule.refuse(trial.number)
         for epoch in sorted(curve):
             self._judge(trial.number, epoch, curve[epoch], trial.vectors.get(epoch, ()))
         if state is not None and self._rule is not None:
@@ -160,6 +162,8 @@ class StudyAdvisor:
     def _close(self, trial: int, state: TrialState, value: float | None, values: Values, constraints: Excesses) -> None:
         if self.schedule is not None:
             self.schedule.finish(trial, state)
+            if not is_feasible(constraints):
+                self.schedule.refuse(trial)
         if self._sampler is not None:
             self._sampler.finish(trial, state, value, values, constraints)
         if self._rule is not None:

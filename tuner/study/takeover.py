@@ -15,7 +15,7 @@ from tuner.faults import fault_point
 from tuner.space.parameters import Params
 from tuner.study import tables
 from tuner.study.optuna_rows import insert_trial
-from tuner.study.records import AskedTrial
+from tuner.study.records import CONSTRAINT_ATTR, AskedTrial
 
 FROM_ATTR = "from"
 """User attribute of a trial that was taken over: {"study": name, "trial": number}."""
@@ -76,6 +76,11 @@ def _copy_optuna(connection: Connection, old: Any, trial_id: int, origin: Mappin
     connection.execute(update(trials).where(trials.c.trial_id == trial_id).values(**ended))
     for table in (tables.optuna_values, tables.optuna_intermediate, tables.optuna_user_attrs):
         _copy(connection, table, {"trial_id": old.trial_id}, {"trial_id": trial_id})
+    notes = tables.optuna_system_attrs
+    query = select(notes).where(notes.c.trial_id == old.trial_id, notes.c.key.like(f"{CONSTRAINT_ATTR}%"))
+    rows = [{**row, "trial_id": trial_id} for row in connection.execute(query).mappings()]
+    if rows:
+        connection.execute(insert(notes), rows)
     attrs = tables.optuna_user_attrs
     connection.execute(insert(attrs).values(trial_id=trial_id, key=FROM_ATTR, value_json=json.dumps(origin)))
 

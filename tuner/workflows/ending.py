@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from tuner.config.metrics import METRICS
 from tuner.config.spec import Spec
-from tuner.control.controller import TrialState
+from tuner.control.controller import TrialState, is_feasible
 from tuner.control.stopping import StoppingRule
 from tuner.study.records import StoredTrial
 
@@ -45,8 +45,11 @@ class Ending:
         rule = StoppingRule(maximize=spec.maximize, limit=_limit(spec))
         for trial in history:
             if trial.is_finished:
-                rule.finished(trial.value if trial.state is TrialState.COMPLETE else None, trial.curve)
-        return cls(rule=rule, n_trials=n_trials, timeout_s=timeout_s, settled=settled)
+                is_good = trial.state is TrialState.COMPLETE and is_feasible(trial.constraints)
+                rule.finished(trial.value if is_good else None, trial.curve)
+        ending = cls(rule=rule, n_trials=n_trials, timeout_s=timeout_s, settled=settled)
+        ending._curves.update({trial.number: dict(trial.curve) for trial in history if not trial.is_finished})
+        return ending
 
     def report(self, trial: int, epoch: int, value: float) -> None:
         """Take in the objective after an epoch."""
@@ -71,7 +74,7 @@ class Ending:
 
 def _limit(spec: Spec) -> float | None:
     """The best value that the metric can have: 0 for losses and errors, 1 for scores; None for not known."""
-    known = METRICS.get(spec.objective.metric)
+    known = None if spec.base.is_own_training else METRICS.get(spec.objective.metric)
     if known is None or known.direction != spec.objective.direction:
         return None
     return 1.0 if spec.maximize else 0.0

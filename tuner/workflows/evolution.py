@@ -138,10 +138,16 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 
 def _refuse_other_objective(spec: Spec, old: Spec, name: str) -> None:
-    if spec.objective != old.objective:
+    if spec.objectives != old.objectives:
+        was, now = (" and ".join(f"{each.direction} {each.metric}" for each in of.objectives) for of in (old, spec))
         raise ChangedError(
-            f"--from {name}: it was searched for {old.objective.direction} {old.objective.metric}, and {spec.file} is "
-            f"for {spec.objective.direction} {spec.objective.metric}; start the new study without --from"
+            f"--from {name}: it was searched for {was}, and {spec.file} is for {now}; "
+            "start the new study without --from"
+        )
+    if [item.text for item in spec.constraints] != [item.text for item in old.constraints]:
+        raise ChangedError(
+            f"--from {name}: its trials were judged by other constraints than those of {spec.file}; "
+            "keep the constraints, or start the new study without --from"
         )
 
 

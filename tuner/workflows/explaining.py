@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tuner.config.schema import AutoSampler as AutoSection
 from tuner.config.spec import Spec
-from tuner.control.controller import TrialState
+from tuner.control.controller import INFEASIBLE, TrialState
 from tuner.study.curves import curves_of
 from tuner.study.queries import StudyReader
 
@@ -37,9 +37,13 @@ def explain(storage: str, name: str | None) -> list[str]:
         curve = curves.get(trial.number, {}) or {epoch: vector[study.lead] for epoch, vector in of_several.items()}
         if schedule is not None:
             schedule.recall(trial.number, spec.epochs_of(trial.params), curve, trial.state, trial.reason, of_several)
+            if trial.reason == INFEASIBLE:
+                schedule.refuse(trial.number)
         if sampler is not None:
             sampler.recall(trial.number, trial.params, curve, trial.reason, of_several)
             if trial.state in _OVER:
-                sampler.finish(trial.number, trial.state, trial.value)
+                values = tuple(trial.values.values()) if trial.values else ()
+                broken = {"": 1.0} if trial.reason == INFEASIBLE else {}
+                sampler.finish(trial.number, trial.state, trial.value, values, broken)
     lines = [] if sampler is None else [f"sampler auto: {sampler.explain()}"]
     return [*lines, *(schedule.explain() if schedule is not None else ())]

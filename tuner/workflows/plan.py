@@ -266,12 +266,13 @@ class _Played:
             seconds.append(scale * item.seconds + item.confirm_s)
             confirm_s.append(item.confirm_s)
         first = 1 if rehearsed else 0
+        most_confirming = max((item.confirm_epochs for item in rehearsed), default=0.0)
         return cls(
             seconds=Range.of(seconds[first:]),
             confirm_s=Range.of(confirm_s[first:]) if has_confirm else None,
             trials=Range.of(trials[first:]),
             epochs=Range.of(epochs[first:]),
-            full_epochs=mean_epochs * float(np.mean(trials[first:])),
+            full_epochs=mean_epochs * float(np.mean(trials[first:])) + most_confirming,
         )
 
 
@@ -322,12 +323,12 @@ def _commit_s(folder: Path) -> float:
 
 
 def _unbindable(spec: Spec) -> float:
-    """The share of the space whose values do not go together."""
+    """The share of the space whose values do not go together, or break a constraint on them."""
     random = np.random.default_rng(derive(spec.seed, "plan", "bind"))
     n_bad = 0
     for _ in range(N_BOUND if spec.space.parameters else 0):
         try:
-            spec.bind(random_params(spec.space, random))
+            n_bad += bool(spec.goals.broken(spec.bind(random_params(spec.space, random)), {}))
         except ConfigError:
             n_bad += 1
     return n_bad / N_BOUND
