@@ -11,6 +11,7 @@ import torch
 from tuner import faults
 from tuner.config.evolve import Fit, fit
 from tuner.config.spec import Spec, load
+from tuner.control.controller import TrialState
 from tuner.errors import ChangedError, NotFoundError, UsageError
 from tuner.execution.inline import InlineExecutor
 from tuner.space.parameters import Params
@@ -233,7 +234,7 @@ def test_trials_of_other_objectives_or_other_constraints_are_refused() -> None:
         run("new.yaml", source="old")
     run("new.yaml", 'constraints=["model.width <= 12"]', source="old")
     study = optuna.load_study(study_name="new", storage=STORAGE)
-    taken = [trial for trial in study.trials if "tuner:from" in trial.user_attrs]
+    taken = [study.trials[row.number] for row in trials("new") if row.origin and row.state is TrialState.COMPLETE]
     assert taken
     assert all(list(trial.constraints.values()) for trial in taken)
 
