@@ -112,7 +112,7 @@ def test_every_space_file_in_the_readme_is_valid(number: int, workplace: Path) -
 
 def test_the_explained_space_file_shows_every_form_of_an_entry() -> None:
     explained = blocks("yaml")[0]
-    for form in ("choices:", "low:", "high:", "log:", "step:", "when:", "each:"):
+    for form in ("choices:", "low:", "high:", "log:", "step:", "when:", "each:", "prior:"):
         assert form in explained
     for section in TRIAL_SECTIONS:
         assert re.search(rf"^{section}:", explained, re.MULTILINE)
