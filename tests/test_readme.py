@@ -262,7 +262,17 @@ def test_every_file_that_the_readme_names_is_there() -> None:
     scripts = [text.split()[1] for text in quoted(prose()) if text.startswith("python benchmarks/")]
     assert len(links) >= 3
     assert len(scripts) >= 2
-    assert [path for path in (*links, *paths, *scripts) if not (root / path).exists()] == []
+    files = [link for link in links if not link.startswith("#")]
+    assert [path for path in (*files, *paths, *scripts) if not (root / path).exists()] == []
+
+
+def test_every_link_inside_the_readme_leads_to_a_heading() -> None:
+    anchors = {
+        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"(?m)^#+ (.+)$", README)
+    }
+    links = re.findall(r"\]\(#([^)]+)\)", README)
+    assert links
+    assert set(links) <= anchors
 
 
 def test_the_make_targets_that_the_documents_name_exist() -> None:
