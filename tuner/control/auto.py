@@ -30,6 +30,8 @@ from tuner.seeding import derive
 from tuner.space.parameters import FloatRange, Params, Space
 
 RANDOM_SHARE = 0.15
+N_RANDOM = 10
+"""Trials that are started before the model is asked; with many workers it is asked before all of them have reported."""
 N_CANDIDATES = 250
 N_PARENTS = 12
 MAX_PARENTS = 20
@@ -172,7 +174,7 @@ class AutoSampler:
         given = {
             row: self._tree.axes[row].encode(fixed[name]) for name in fixed if (row := self._tree.row(name)) is not None
         }
-        if self._n_first < MIN_FIRST:
+        if not self._knows_enough:
             return self._untried(rng, fixed, given)
         with self._one_thread():
             return self._untried(rng, fixed, given)
@@ -208,7 +210,7 @@ class AutoSampler:
         """Points [P, A], the best first."""
         is_random = self._is_random(rng)
         model = None if is_random else self._model()
-        if model is None and not is_random and self._n_first >= MIN_FIRST:
+        if model is None and not is_random:
             return self._parzen.propose(rng, given)[None, :]
         if model is None:
             return self._unguided(rng, given).T
@@ -218,11 +220,11 @@ class AutoSampler:
         return found
 
     @property
-    def _n_first(self) -> int:
-        return self._levels.counts()[0]
+    def _knows_enough(self) -> bool:
+        return self._n >= N_RANDOM and self._levels.counts()[0] >= MIN_FIRST
 
     def _is_random(self, rng: np.random.Generator) -> bool:
-        return bool(rng.random() < RANDOM_SHARE) or self._n_first < MIN_FIRST
+        return bool(rng.random() < RANDOM_SHARE) or not self._knows_enough
 
     def _model(self) -> Stack | None:
         """The model of what is known; None when it does not predict what it has not seen."""
@@ -290,8 +292,8 @@ class AutoSampler:
     def explain(self) -> str:
         """What the next suggestion rests on, in words."""
         counts = self._levels.counts()
-        if counts[0] < MIN_FIRST:
-            return f"random until {MIN_FIRST} trials have come to their first level ({counts[0]} so far)"
+        if not self._knows_enough:
+            return f"random for the first {N_RANDOM} trials, and until {MIN_FIRST} have come to their first level"
         model = self._surrogate.model(self._levels.observed(), self._features)
         names = [*(f"epoch {epochs}" for epochs in self._levels.epochs), "the end"]
         known = ", ".join(f"{n} at {name}" for n, name in zip(counts, names, strict=True) if n)

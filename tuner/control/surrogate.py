@@ -25,7 +25,7 @@ from tuner.control.levels import Indices, Level
 MAX_POINTS = 100
 """Of a level: the better half, and the others thinned out. An inverse of so many takes half a millisecond."""
 MAX_FITTED = 80
-MIN_FIRST = 10
+MIN_FIRST = 6
 MIN_LATER = 4
 """Trials that the first level needs, and each later one."""
 FACTOR, FACTOR_VARIANCE = 0.7, 0.25
