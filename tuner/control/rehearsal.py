@@ -112,7 +112,7 @@ class Scenario:
             focus=random.uniform(1.0, 6.0),
             goes_on=random.uniform(0.2, 0.8),
             length=random.uniform(0.0, 1.0),
-            speed=math.exp(random.normal(0.05, 0.12)) * random.uniform(1.0 - 0.7 * busy, 1.0 + 0.3 * busy),
+            speed=math.exp(random.normal(0.0, 0.16)) * random.uniform(1.0 - 0.7 * busy, 1.0 + 0.3 * busy),
         )
 
 
