@@ -198,12 +198,10 @@ class AutoSampler:
         fitting = [params for params in left if all(params.get(name) == fixed[name] for name in fixed)] or left
         if not fitting:
             return None
-        points = np.array([self._tree.encode(params) for params in fitting]).T
-        if self._is_random(rng):
-            return fitting[int(rng.integers(len(fitting)))]
-        model = self._model()
+        model = None if self._is_random(rng) else self._model()
         if model is None:
             return fitting[int(rng.integers(len(fitting)))]
+        points = np.array([self._tree.encode(params) for params in fitting]).T
         return fitting[int(np.argmax(self._promise(model, points)))]
 
     def _candidates_in_order(self, rng: np.random.Generator, given: dict[int, float]) -> Floats:

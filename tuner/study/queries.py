@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, inspect, select
 from sqlalchemy.engine import Engine
 
-from tuner.control.controller import TrialState
+from tuner.control.controller import INFEASIBLE, TrialState
 from tuner.errors import NotFoundError, StorageError
 from tuner.space.parameters import Scalar
 from tuner.study import tables
@@ -24,8 +24,6 @@ from tuner.study.own_rows import vectors_of
 from tuner.study.storage import open_readonly, storage_errors
 from tuner.training.events import Checkpoint
 
-INFEASIBLE = "infeasible"
-"""The reason of a trial that breaks a constraint, or whose params do not go together."""
 
 _STATES = {
     "COMPLETE": TrialState.COMPLETE,
