@@ -35,7 +35,7 @@ class TrialState(StrEnum):
 DIVERGED = "diverged"
 """The reason of a pruned trial whose objective was not finite."""
 INFEASIBLE = "infeasible"
-"""The reason of a trial that breaks a constraint."""
+"""The reason of a trial that breaks a constraint, or whose params do not go together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

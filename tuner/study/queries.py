@@ -24,7 +24,6 @@ from tuner.study.own_rows import vectors_of
 from tuner.study.storage import open_readonly, storage_errors
 from tuner.training.events import Checkpoint
 
-
 _STATES = {
     "COMPLETE": TrialState.COMPLETE,
     "PRUNED": TrialState.PRUNED,
