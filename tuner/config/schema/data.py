@@ -1,0 +1,23 @@
+"""The table of data sources."""
+
+from __future__ import annotations
+
+from tuner.config.schema.images import ImageData
+from tuner.config.schema.own_data import PythonData
+from tuner.config.schema.sklearn_data import SklearnData
+from tuner.config.schema.tables import CsvData
+
+Data = SklearnData | ImageData | CsvData | PythonData
+
+DATA_KINDS: dict[str, type[Data]] = {
+    "digits": SklearnData,
+    "iris": SklearnData,
+    "wine": SklearnData,
+    "breast_cancer": SklearnData,
+    "diabetes": SklearnData,
+    "mnist": ImageData,
+    "fashion_mnist": ImageData,
+    "cifar10": ImageData,
+    "csv": CsvData,
+    "python": PythonData,
+}

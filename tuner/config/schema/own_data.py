@@ -1,0 +1,21 @@
+"""Users' own datasets."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from tuner.config.schema.base import Task
+from tuner.config.schema.sources import DataSection
+
+
+class PythonData(DataSection):
+    """A user's own Dataset, or a function that returns one or a mapping of train, val and test."""
+
+    kind: Literal["python"] = "python"
+    target: str
+    """`package.module:Name` or `file.py:Name`; a file is relative to the space file."""
+    options: dict[str, Any] = {}
+    """Keyword arguments for the target; searchable as `data.options.NAME`."""
+    task: Task = "auto"
+    in_memory: Literal["auto"] | bool = "auto"
+    """Stack all items into one tensor; `auto` does so when they fit and are the same each time they are asked for."""

@@ -1,0 +1,58 @@
+"""How long, where and by whom it is trained."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import BeforeValidator, Field
+
+from tuner.config.schema.base import NonNegative, Positive, Section, off_to_none
+
+
+class EarlyStopping(Section):
+    """Stop when the objective has not improved by more than `min_delta` for `patience` epochs."""
+
+    patience: Annotated[int, Field(ge=1)] = 5
+    min_delta: NonNegative = 0.0
+
+
+class TrainSection(Section):
+    """What every way to train takes."""
+
+    epochs: Annotated[int, Field(ge=1)] = 20
+    early_stopping: Annotated[EarlyStopping | None, BeforeValidator(off_to_none)] = None
+    """Mapping, or `off`."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
+
+
+class StandardTrain(TrainSection):
+    """tuner's own loop."""
+
+    kind: Literal["standard"] = "standard"
+    batches_per_epoch: Annotated[int, Field(ge=1)] | None = None
+    """Batches in one epoch; null takes all of the training part."""
+    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
+    """Arithmetic of forward and backward: `auto` is bf16 on CUDA cards that have it, else fp32. bf16 and fp16 are for
+    CUDA, the CPU takes fp32 for them; fp64 keeps weights and inputs in double precision."""
+    grad_clip: Positive | None = None
+    """Largest norm of the gradient (torch.nn.utils.clip_grad_norm_)."""
+
+
+class PythonTrain(TrainSection):
+    """A user's own training code: a generator that yields (metrics, state) after every epoch."""
+
+    kind: Literal["python"] = "python"
+    target: str
+    """`package.module:Name` or `file.py:Name`; a file is relative to the space file."""
+    options: dict[str, Any] = {}
+    """What the code finds in its config; searchable as `train.options.NAME`."""
+
+    # What only tuner's own loop has, as it is without it: no options, so that giving them is an error.
+    batches_per_epoch: ClassVar[None] = None
+    precision: ClassVar[Literal["auto"]] = "auto"
+    grad_clip: ClassVar[None] = None
+
+
+Train = StandardTrain | PythonTrain
+TRAIN_KINDS: dict[str, type[Train]] = {"standard": StandardTrain, "python": PythonTrain}
