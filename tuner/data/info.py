@@ -28,13 +28,22 @@ class DataInfo:
     """Whether whole batches are indexed from one tensor, or items are streamed one by one."""
     input_dtype: Literal["float32", "int64"] = "float32"
     """int64 for tokens, which only models with an embedding can take."""
+    n_tokens: int | None = None
+    """Size of the vocabulary where inputs are tokens, ids 0 .. n_tokens - 1; None for other inputs."""
+    padding: int | None = None
+    """The token that fills short sequences up; None where all have one length."""
+    categories: tuple[int, ...] = ()
+    """Number of codes of each of the last columns of a table (F,), which hold whole numbers from 0; () for none."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DataInfo:
-        return cls(**{**data, "input_shape": tuple(data["input_shape"]), "labels": tuple(data["labels"])})
+        tuples: dict[str, Any] = {
+            name: tuple(data[name]) for name in ("input_shape", "labels", "categories") if name in data
+        }
+        return cls(**{**data, **tuples})
 
 
 NO_DATA = DataInfo(

@@ -9,7 +9,15 @@ from pydantic import Field, model_validator
 from tuner.config.schema.base import Activation, Rates, Section, Widths
 
 
-class LayeredModel(Section):
+class ModelSection(Section):
+    """What every model takes."""
+
+    def lr_scales(self) -> dict[str, float]:
+        """Factors of the learning rate by the prefix of a parameter's name; 1 for those that are not named."""
+        return {}
+
+
+class LayeredModel(ModelSection):
     """What models of equal layers share: one value for all layers, or a list with one a layer."""
 
     depth: Annotated[int, Field(ge=0, le=64)] = 2
@@ -52,7 +60,7 @@ class Convnet(LayeredModel):
         return self
 
 
-class PythonModel(Section):
+class PythonModel(ModelSection):
     """A user's own Module class, or a function that returns a Module."""
 
     kind: Literal["python"] = "python"
