@@ -131,7 +131,11 @@ def test_what_the_file_may_not_say_is_invalid(path: str, value: object) -> None:
 
 
 def test_every_kind_of_every_section_can_be_named() -> None:
-    required = {"csv": {"path": "a.csv", "target": "y"}, "python": {"target": "n.py:N"}}
+    required = {
+        "csv": {"path": "a.csv", "target": "y"},
+        "series": {"path": "a.csv", "target": "y"},
+        "python": {"target": "n.py:N"},
+    }
     for section, kinds in SECTION_KINDS.items():
         for kind in kinds:
             document = changed(section, {"kind": kind, **required.get(kind, {})})

@@ -27,6 +27,7 @@ from tuner.config.searching import (
     read_study,
 )
 from tuner.config.sections import KINDS, TRIAL_SECTIONS, Fault, class_of, kind_in, read_section, validate
+from tuner.config.windows import check_windows
 from tuner.errors import ConfigError, Place
 from tuner.space.document import Located, Mark, located, read
 from tuner.space.parameters import Choices, Params, Space
@@ -161,6 +162,7 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
     search = read_search(root, problems)
     own.check(root, needed, problems)
     compiled = _compile(root, sections, released, problems)
+    check_windows(root, sections.get("data"), compiled.space, problems)
     confirm = read_confirm(root, compiled.space, problems, n_objectives=len(objectives or ()) or 1)
     if search is not None:
         check_grid(root, search, compiled.space, problems)

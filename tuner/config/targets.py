@@ -22,6 +22,9 @@ _FORBIDDEN = {
         _SAME_DATA,
     ),
     "data.download": _SAME_DATA,
+    **dict.fromkeys(
+        ("data.time", "data.group", "data.horizon", "data.look_back", "data.gaps", "data.missing"), _SAME_DATA
+    ),
     "train.kind": "says who trains; numbers of different code do not compare",
     "train.device": "says where to train; what a trial is worth must not depend on it",
 }

@@ -241,7 +241,7 @@ class _Reader:
 
 def _stored(part: ArrayPart, plan: _Plan, n_rows: int) -> Iterator[Batch]:
     for indices in torch.split(plan.order.to(part.targets.device), n_rows):
-        yield part.inputs.index_select(0, indices), part.targets.index_select(0, indices)
+        yield part.take(indices), part.targets.index_select(0, indices)
 
 
 def _streamed(loader: StreamLoader, part: StreamPart, plan: _Plan) -> Iterator[Batch]:

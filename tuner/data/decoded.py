@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from tuner.data.encoders import ImageEncoder, TensorEncoder
+from tuner.data.info import Layout
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array, float_scaling, pixel_scaling
 from tuner.data.splits import Indices
@@ -62,6 +63,8 @@ class Decoded:
     content: str = ""
     """A hash of the inputs where they are streamed: stored ones are hashed as they are written."""
     row_name: Callable[[int], str] = "row {}".format
+    layout: Layout = ""
+    """Axes of inputs with two; see `DataInfo.layout`."""
 
     @property
     def pool(self) -> Indices:

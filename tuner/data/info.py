@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+Layout = Literal["", "steps_first", "channels_first"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataInfo:
@@ -34,6 +36,10 @@ class DataInfo:
     """The token that fills short sequences up; None where all have one length."""
     categories: tuple[int, ...] = ()
     """Number of codes of each of the last columns of a table (F,), which hold whole numbers from 0; () for none."""
+    layout: Layout = ""
+    """Axes of inputs with two, where the source knows: steps_first (L, F) for series, channels_first (C, L) for sound.
+
+    Models that want them the other way round turn them; without it they take them as they are."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -36,6 +36,8 @@ class OfferedData:
 
 
 def _rows(part: Part, preprocess: Preprocess) -> Rows:
+    if isinstance(part, ArrayPart) and part.starts is not None:
+        return _Windows(part, preprocess)
     if isinstance(part, ArrayPart):
         return TensorDataset(_scaled(part.inputs, preprocess), part.targets.clone())
     return _Streamed(part, preprocess)
@@ -45,6 +47,20 @@ def _scaled(stored: Tensor, preprocess: Preprocess) -> Tensor:
     """Inputs of their own: what one trial does to them is no other's affair."""
     x = apply(stored, preprocess.scaling.constants(torch.device("cpu")) if preprocess.scaling else None)
     return x.clone() if x is stored else x
+
+
+class _Windows(Rows):
+    """Gathered when they are asked for: all of them would take a multiple of the memory of the table."""
+
+    def __init__(self, part: ArrayPart, preprocess: Preprocess) -> None:
+        self._part, self._preprocess = part, preprocess
+
+    def __len__(self) -> int:
+        return len(self._part)
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        row = torch.tensor([index % len(self._part)])
+        return _scaled(self._part.take(row), self._preprocess)[0], self._part.targets[index]
 
 
 class _Streamed(Rows):

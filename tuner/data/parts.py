@@ -21,14 +21,26 @@ class ArrayPart:
     """Stored rows.
 
     Inputs [N, ...] are memory-mapped and shared by all processes; targets are int64 [N] or float32 [N, n_targets].
+    Of overlapping windows `inputs` has the rows that they are cut from, each once.
     """
 
     inputs: Tensor
     targets: Tensor
+    starts: Tensor | None = None
+    """The first row of each window, int64 [N]; None where inputs are no windows."""
+    window: int = 0
+    """Rows of a window."""
     _on_device: dict[torch.device, ArrayPart] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def take(self, indices: Tensor) -> Tensor:
+        """The inputs of some rows, in stored form."""
+        if self.starts is None:
+            return self.inputs.index_select(0, indices)
+        rows = self.starts.index_select(0, indices)[:, None] + torch.arange(self.window, device=indices.device)
+        return self.inputs.index_select(0, rows.flatten()).view(len(indices), self.window, *self.inputs.shape[1:])
 
     def on(self, device: torch.device) -> ArrayPart:
         """The part with its rows on a CUDA device that has room for them, copied once; else the part itself."""
@@ -46,7 +58,10 @@ class ArrayPart:
         free_bytes, _ = torch.cuda.mem_get_info(device)
         if self.inputs.nbytes + self.targets.nbytes > SHARE_OF_DEVICE * free_bytes:
             return self
-        return ArrayPart(inputs=self.inputs.to(device), targets=self.targets.to(device))
+        starts = None if self.starts is None else self.starts.to(device)
+        return ArrayPart(
+            inputs=self.inputs.to(device), targets=self.targets.to(device), starts=starts, window=self.window
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -27,6 +27,7 @@ from tuner.data.sources import SOURCES
 from tuner.data.sources.python_dataset import read_test
 from tuner.data.splits import PARTS, SplitRows, split_rows
 from tuner.data.targets import check_classes, check_parts
+from tuner.data.window_rows import StoredSteps, WindowRows
 from tuner.errors import DataError
 
 FORMAT = 1
@@ -128,8 +129,9 @@ def _write_parts(folder: Path, decoded: Decoded, split: SplitRows, preprocess: P
         rows = split[part]
         if not len(rows):
             continue
-        chunks = decoded.rows.chunks(rows, preprocess)
-        if chunks is not None:
+        if isinstance(decoded.rows, WindowRows):
+            files |= _write_windows(folder, part, decoded.rows.steps(rows, preprocess), preprocess)
+        elif (chunks := decoded.rows.chunks(rows, preprocess)) is not None:
             name = _file_name(part, "inputs")
             files[name] = cache.write_rows(
                 folder / name, chunks, n_rows=len(rows), row_shape=encoder.shape, dtype=encoder.dtype
@@ -142,6 +144,20 @@ def _write_parts(folder: Path, decoded: Decoded, split: SplitRows, preprocess: P
         name = _file_name(part, "rows")
         files[name] = cache.write_rows(folder / name, [rows], n_rows=len(rows), row_shape=(), dtype=np.int64)
     return files
+
+
+def _write_windows(folder: Path, part: str, steps: StoredSteps, preprocess: Preprocess) -> dict[str, Any]:
+    """The rows that windows are gathered from, each once, and where each window begins."""
+    inputs, starts = (_file_name(part, what) for what in ("inputs", "starts"))
+    encoder = preprocess.encoder
+    return {
+        inputs: cache.write_rows(
+            folder / inputs, steps.chunks, n_rows=steps.n_rows, row_shape=encoder.shape[1:], dtype=encoder.dtype
+        ),
+        starts: cache.write_rows(
+            folder / starts, [steps.starts], n_rows=len(steps.starts), row_shape=(), dtype=np.int64
+        ),
+    }
 
 
 def _file_name(part: str, what: str) -> str:
@@ -168,6 +184,7 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
         n_val=len(split.val),
         n_test=len(split.test) + decoded.n_sealed,
         fingerprint=fingerprint,
+        layout=decoded.layout,
         in_memory=decoded.rows.chunks(split.train[:1], preprocess) is not None,
     )
 
@@ -214,6 +231,9 @@ def _open_part(
         return cache.open_rows(folder / file_name, records[file_name], is_fresh=is_fresh)
 
     targets = rows_of("targets").clone()
+    if items is None and _file_name(name, "starts") in records:
+        starts = rows_of("starts").clone()
+        return ArrayPart(inputs=rows_of("inputs"), targets=targets, starts=starts, window=preprocess.input_shape[0])
     if items is None:
         return ArrayPart(inputs=rows_of("inputs"), targets=targets)
     encoder: Any = preprocess.encoder

@@ -12,9 +12,15 @@ import torch
 from tuner.data.encoders import ImageEncoder, TensorEncoder
 from tuner.data.scaling import Scaling, apply
 from tuner.data.tables import TableEncoder
+from tuner.data.windows import WindowEncoder
 
-Encoder = ImageEncoder | TableEncoder | TensorEncoder
-ENCODER_KINDS: dict[str, type[Encoder]] = {"image": ImageEncoder, "table": TableEncoder, "tensor": TensorEncoder}
+Encoder = ImageEncoder | TableEncoder | TensorEncoder | WindowEncoder
+ENCODER_KINDS: dict[str, type[Encoder]] = {
+    "image": ImageEncoder,
+    "table": TableEncoder,
+    "tensor": TensorEncoder,
+    "window": WindowEncoder,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

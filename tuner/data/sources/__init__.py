@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.data.decoded import Decoded, Request
-from tuner.data.sources import classic_images, csv_table, python_dataset, sklearn_sets
+from tuner.data.sources import classic_images, csv_table, forecast, python_dataset, sklearn_sets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +34,7 @@ SOURCES: dict[str, Source] = {
     "fashion_mnist": _IMAGES,
     "cifar10": _IMAGES,
     "csv": Source(files=csv_table.files, read=csv_table.read),
+    "series": Source(files=forecast.files, read=forecast.read),
     "python": Source(files=python_dataset.files, read=python_dataset.read),
 }
 """One entry for each kind of `tuner.config.schema.DATA_KINDS`."""
