@@ -34,7 +34,7 @@ BASE_CONFIG = [
         "data: {batch_size: 3}",
         (
             "1:1: data.kind: missing; one of digits, iris, wine, breast_cancer, diabetes, mnist, fashion_mnist, "
-            "cifar10, "
+            "kmnist, qmnist, emnist, cifar10, cifar100, svhn, fake, torchvision, image_folder, "
             "csv, python"
         ),
     ),

@@ -135,6 +135,8 @@ def test_every_kind_of_every_section_can_be_named() -> None:
         "csv": {"path": "a.csv", "target": "y"},
         "series": {"path": "a.csv", "target": "y"},
         "python": {"target": "n.py:N"},
+        "image_folder": {"path": "photos"},
+        "torchvision": {"name": "Food101"},
     }
     for section, kinds in SECTION_KINDS.items():
         for kind in kinds:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import pickle
 import struct
@@ -12,12 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from scipy.io import savemat
 
-from tuner.config.schema import ImageData, SklearnData, Split
+from tuner.config.schema import DATA_KINDS, SklearnData, Split
+from tuner.config.schema.images import FakeImages
 from tuner.data.batches import eval_batches
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
-from tuner.data.sources import cifar, classic_images
+from tuner.data.preprocess import Preprocess
+from tuner.data.sources import cifar, classic_images, image_sets
 from tuner.errors import DataError, NotFoundError
 
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -57,7 +62,7 @@ def write_idx(folder: Path, *, n_train: int = 60, n_test: int = 20, zipped: bool
 
 
 def load(tmp_path: Path, *, kind: str = "fashion_mnist", metric: str = "accuracy", **options: object) -> Prepared:
-    data = ImageData.model_validate({"kind": kind, "download": False, **options})
+    data = DATA_KINDS[kind].model_validate({"kind": kind, "download": False, **options})
     return prepare(data, metric=metric, seed=1, base_dir=tmp_path, cache_dir=tmp_path / "cache")
 
 
@@ -205,6 +210,155 @@ def test_cifar10_is_read_from_torchvisions_layout(tmp_path: Path) -> None:
     assert np.array_equal(test.inputs.numpy(), expected)
 
 
+def test_cifar100_takes_its_fine_labels(tmp_path: Path) -> None:
+    folder = tmp_path / "files" / cifar.FOLDER_100
+    folder.mkdir(parents=True)
+    for name, n_rows in (("train", 400), ("test", 100)):
+        values = np.random.default_rng(n_rows).integers(0, 256, size=(n_rows, 3072), dtype=np.uint8)
+        fine = [row % 100 for row in range(n_rows)]
+        content = {b"data": values, b"fine_labels": fine, b"coarse_labels": [0] * n_rows}
+        (folder / name).write_bytes(pickle.dumps(content, protocol=2))
+    prepared = load(tmp_path, kind="cifar100", root="files")
+    assert prepared.info.labels[:2] == ("apple", "aquarium_fish")
+    assert len(set(prepared.info.labels)) == 100
+    assert (prepared.info.n_train, prepared.info.n_val, prepared.info.n_test) == (360, 40, 100)
+    test = prepared.open_test()
+    assert test is not None
+    assert test.targets.tolist() == list(range(100))
+
+
+def write_svhn(folder: Path, n_train: int = 60, n_test: int = 20) -> Path:
+    folder.mkdir(parents=True)
+    for part, n_rows in (("train", n_train), ("test", n_test)):
+        values = np.random.default_rng(n_rows).integers(0, 256, size=(32, 32, 3, n_rows), dtype=np.uint8)
+        digits = np.where(labels(n_rows) == 0, 10, labels(n_rows))[:, None]
+        savemat(folder / f"{part}_32x32.mat", {"X": values, "y": digits})
+    return folder
+
+
+def test_svhn_is_read_and_its_ten_is_a_zero(tmp_path: Path) -> None:
+    write_svhn(tmp_path / "files")
+    prepared = load(tmp_path, kind="svhn", root="files")
+    assert (prepared.info.input_shape, prepared.info.labels) == ((3, 32, 32), tuple("0123456789"))
+    test = prepared.open_test()
+    assert isinstance(test, ArrayPart)
+    assert test.targets.tolist() == labels(20).tolist()
+    expected = np.random.default_rng(20).integers(0, 256, size=(32, 32, 3, 20), dtype=np.uint8)
+    assert np.array_equal(test.inputs[7, 1].numpy(), expected[:, :, 1, 7])
+
+
+def test_a_short_matlab_file_is_refused(tmp_path: Path) -> None:
+    path = write_svhn(tmp_path / "files") / "train_32x32.mat"
+    path.write_bytes(path.read_bytes()[:5000])
+    with pytest.raises(DataError, match=r"train_32x32.mat: cannot be read as a Matlab file .* get the file again"):
+        load(tmp_path, kind="svhn", root="files")
+
+
+def test_kmnist_has_kana_and_qmnist_takes_the_first_column_of_its_labels(tmp_path: Path) -> None:
+    write_idx(tmp_path / "files" / "KMNIST" / "raw")
+    assert load(tmp_path, kind="kmnist", root="files").info.labels[:3] == ("o", "ki", "su")
+    folder = tmp_path / "files" / "QMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for part, n_rows in (("train", 60), ("test", 20)):
+        table = np.full((n_rows, 8), 70_000, dtype=">i4")
+        table[:, 0] = labels(n_rows)
+        header = bytes((0, 0, 12, 2)) + struct.pack(">2I", n_rows, 8)
+        (folder / f"qmnist-{part}-labels-idx2-int.gz").write_bytes(gzip.compress(header + table.tobytes()))
+        (folder / f"qmnist-{part}-images-idx3-ubyte").write_bytes(idx_bytes(images(n_rows)))
+    test = load(tmp_path, kind="qmnist", root="files").open_test()
+    assert test is not None
+    assert test.targets.tolist() == labels(20).tolist()
+
+
+@pytest.mark.parametrize(("subset", "first", "n_classes"), (("letters", 1, 26), ("balanced", 0, 47), ("digits", 0, 10)))
+def test_emnists_subsets_have_their_classes(tmp_path: Path, subset: str, first: int, n_classes: int) -> None:
+    folder = tmp_path / "files" / "EMNIST" / "raw"
+    folder.mkdir(parents=True)
+    for part, n_rows in (("train", 4 * n_classes), ("test", n_classes)):
+        name = f"emnist-{subset}-{part}"
+        numbers = (np.arange(n_rows) % n_classes + first).astype(np.uint8)
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx_bytes(images(n_rows)))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx_bytes(numbers))
+    prepared = load(tmp_path, kind="emnist", root="files", subset=subset)
+    assert prepared.info.n_targets == n_classes
+    test = prepared.open_test()
+    assert test is not None
+    assert test.targets.tolist() == list(range(n_classes))
+
+
+@pytest.mark.parametrize("kind", ("mnist", "fashion_mnist", "kmnist", "qmnist", "cifar10", "cifar100", "svhn"))
+def test_classes_and_folders_are_those_of_torchvision(kind: str) -> None:
+    from torchvision import datasets
+
+    ours = image_sets.IMAGE_SETS[kind]
+    theirs = getattr(datasets, ours.torchvision_class)
+    if hasattr(theirs, "classes"):
+        assert [name.split(" - ")[0] for name in theirs.classes] == list(ours.labels)
+    if hasattr(theirs, "base_folder"):
+        assert theirs.base_folder == ours.folder
+        assert tuple(name for name, _ in theirs.train_list) == ours.train_files
+    assert image_sets.EMNIST_SETS["balanced"].labels == tuple(datasets.EMNIST.classes_split_dict["balanced"])
+
+
+def test_chosen_classes_are_numbered_in_their_order(tmp_path: Path) -> None:
+    write_idx(tmp_path / "files")
+    prepared = load(tmp_path, root="files", classes=["Coat", "Trouser"])
+    assert prepared.info.labels == ("Coat", "Trouser")
+    assert (prepared.info.n_train + prepared.info.n_val, prepared.info.n_test) == (12, 4)
+    test = prepared.open_test()
+    assert isinstance(test, ArrayPart)
+    assert test.targets.tolist() == [1, 0, 1, 0]
+    assert np.array_equal(test.inputs[:, 0].numpy(), images(20, seed=20)[[1, 4, 11, 14]])
+    assert load(tmp_path, kind="mnist", root="files", classes=[7, 3]).info.labels == ("7", "3")
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    (
+        (["Coat", "Trousers"], r"data.classes: no class 'Trousers'; did you mean 'Trouser'\?"),
+        (["Coat", "Bag", "Coat"], "data.classes: 'Coat' is named twice"),
+        (["Coat"], r"only one class \(Coat\) in 6 rows"),
+    ),
+)
+def test_wrong_classes_are_refused(tmp_path: Path, classes: list[str], message: str) -> None:
+    write_idx(tmp_path / "files")
+    with pytest.raises(DataError, match=message):
+        load(tmp_path, root="files", classes=classes)
+
+
+def test_images_are_resized_and_coloured_and_an_export_does_the_same(tmp_path: Path) -> None:
+    write_idx(tmp_path / "files")
+    prepared = load(tmp_path, root="files", resize=[8, 6], channels=3, fit="stretch")
+    assert prepared.info.input_shape == (3, 8, 6)
+    test = prepared.open_test()
+    assert isinstance(test, ArrayPart)
+    raw = images(20, seed=20)
+    expected = Image.fromarray(raw[3]).resize((6, 8), Image.Resampling.BILINEAR)
+    assert np.array_equal(test.inputs[3].numpy(), np.stack([np.asarray(expected)] * 3))
+    again = Preprocess.from_json(json.loads(json.dumps(prepared.preprocess.to_json())))
+    stored = torch.cat([x for x, _ in eval_batches(test, prepared.preprocess, device="cpu")])
+    for source in (raw, [Image.fromarray(image) for image in raw], torch.from_numpy(raw[:, None])):
+        assert torch.equal(again(source), stored)
+
+
+def test_a_fake_data_set_needs_no_files_and_can_be_learned(tmp_path: Path) -> None:
+    def fake(seed: int = 1, **options: object) -> Prepared:
+        data = FakeImages.model_validate({"image_size": [1, 4, 4], "size": 300, "num_classes": 3, **options})
+        return prepare(data, metric="accuracy", seed=seed, base_dir=tmp_path, cache_dir=tmp_path / f"cache-{seed}")
+
+    prepared = fake(signal=0.5)
+    assert (prepared.info.input_shape, prepared.info.n_targets) == ((1, 4, 4), 3)
+    assert (prepared.info.n_train, prepared.info.n_val, prepared.info.n_test) == (240, 30, 30)
+    assert fake(signal=0.5).info.fingerprint == prepared.info.fingerprint
+    assert fake(seed=2, signal=0.5).info.fingerprint != prepared.info.fingerprint
+    (x, y), (val_x, val_y) = (
+        next(eval_batches(part, prepared.preprocess, device="cpu")) for part in (prepared.train, prepared.val)
+    )
+    means = torch.stack([x[y == label].mean(dim=0) for label in range(3)])
+    nearest = (val_x[:, None] - means[None]).flatten(2).norm(dim=2).argmin(dim=1)
+    assert (nearest == val_y).float().mean() > 0.8
+
+
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
     folder = write_cifar(tmp_path / "files" / cifar.FOLDER)
 
@@ -213,7 +367,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
             return os.system, (f"touch {tmp_path / 'ran'}",)
 
     (folder / "data_batch_3").write_bytes(pickle.dumps(Attack()))
-    with pytest.raises(DataError, match=r"data_batch_3: cannot be read as a CIFAR-10 batch .*no part of an array"):
+    with pytest.raises(DataError, match=r"data_batch_3: cannot be read as a CIFAR batch .*no part of an array"):
         load(tmp_path, kind="cifar10", root="files")
     assert not (tmp_path / "ran").exists()
 
@@ -221,7 +375,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path) -> None:
 def test_a_short_cifar10_batch_is_refused(tmp_path: Path) -> None:
     path = write_cifar(tmp_path / "files" / cifar.FOLDER) / "test_batch"
     path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(DataError, match="test_batch: cannot be read as a CIFAR-10 batch"):
+    with pytest.raises(DataError, match="test_batch: cannot be read as a CIFAR batch"):
         load(tmp_path, kind="cifar10", root="files")
 
 

@@ -27,7 +27,8 @@ from tuner.config.schema import (
 )
 from tuner.config.sections import TRIAL_SECTIONS
 from tuner.config.spec import load
-from tuner.data.sources.classic_images import DEBIAN_ROOT, IMAGE_SETS
+from tuner.data.sources.classic_images import DEBIAN_ROOT
+from tuner.data.sources.image_sets import IMAGE_SETS
 from tuner.errors import TunerError
 from tuner.execution.inline import InlineExecutor
 from tuner.workflows.search import SearchRequest, search

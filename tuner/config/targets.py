@@ -25,6 +25,10 @@ _FORBIDDEN = {
     **dict.fromkeys(
         ("data.time", "data.group", "data.horizon", "data.look_back", "data.gaps", "data.missing"), _SAME_DATA
     ),
+    **dict.fromkeys(
+        ("data.subset", "data.classes", "data.size", "data.image_size", "data.num_classes", "data.signal", "data.name"),
+        _SAME_DATA,
+    ),
     "train.kind": "says who trains; numbers of different code do not compare",
     "train.device": "says where to train; what a trial is worth must not depend on it",
 }

@@ -30,6 +30,18 @@ class MapStyle(Protocol):
     def __getitem__(self, index: int, /) -> Any: ...
 
 
+class ItemSource(Protocol):
+    """Items that are read one by one."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, row: int, /) -> str:
+        """What messages call an item."""
+
+    def read(self, row: int, /) -> tuple[Any, Any]:
+        """The input and the target of one item; DataError when it cannot be read."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Items:
     """The items of one or several datasets (train, then val, then test) in one numbering."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
 import torch
 
-from tuner.data.items import stored_form
+from tuner.data.fitting import Fit, fitted, images_in, opened
+from tuner.data.items import is_pil, stored_form
 from tuner.data.scaling import Array
 from tuner.errors import DataError
 
@@ -19,18 +21,20 @@ class ImageEncoder:
     """8-bit images; rows are stored as uint8 [C, H, W]."""
 
     shape: tuple[int, int, int]
+    fit: Fit | None = None
+    """How images of other sizes and channels are brought to `shape`; None refuses them."""
 
     @property
     def dtype(self) -> Literal["uint8"]:
         return "uint8"
 
     def encode(self, source: Any) -> Array:
-        """Take a batch [N, C, H, W] or [N, H, W, C], one such image, or a list of images.
+        """Take a batch [N, C, H, W] or [N, H, W, C], one such image, or a list of images or of paths.
 
-        With one channel also [N, H, W] and [N, H * W].
+        With one channel also [N, H, W] and [N, H * W]; with `fit` images of any size.
         """
-        if _is_list_of_items(source):
-            return _stack(source, self)
+        if isinstance(source, (str, Path)) or is_pil(source) or _is_list_of_items(source):
+            return _stack(images_in(source), self)
         array = _batch(source)
         channels, height, width = self.shape
         layouts: list[tuple[int, ...]] = [(channels, height, width), (height, width, channels)]
@@ -41,17 +45,21 @@ class ImageEncoder:
                 batch = array.reshape(-1, *layout)
                 batch = np.moveaxis(batch, -1, 1) if layout == (height, width, channels) else batch
                 return _as_pixels(batch.reshape(-1, *self.shape))
+        if self.fit:
+            pixels = torch.from_numpy(_as_pixels(array)) if isinstance(source, torch.Tensor) else _as_pixels(array)
+            return _stack(images_in(pixels), self)
         raise DataError(
             f"input: images of shape {array.shape}; expected (N, {channels}, {height}, {width}) or channels last"
         )
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": "image", "shape": list(self.shape)}
+        fit = {"fit": self.fit} if self.fit else {}
+        return {"kind": "image", "shape": list(self.shape), **fit}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         channels, height, width = data["shape"]
-        return cls(shape=(channels, height, width))
+        return cls(shape=(channels, height, width), fit=data.get("fit"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +101,10 @@ def encoder_of(stored: Array) -> ImageEncoder | TensorEncoder:
 
 def encode_item(x: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
     """One row; ValueError when it is not of the shape and type that the others have."""
+    if isinstance(encoder, ImageEncoder):
+        x = opened(x) if isinstance(x, (str, Path)) else x
+        if encoder.fit:
+            return fitted(x, encoder.shape, encoder.fit)
     stored = stored_form(x)
     if stored.shape != encoder.shape or stored.dtype != encoder.dtype:
         got, expected = f"{stored.dtype} {stored.shape}", f"{encoder.dtype} {encoder.shape}"
@@ -112,7 +124,8 @@ def _stack(items: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
         try:
             rows.append(encode_item(item, encoder))
         except ValueError as error:
-            raise DataError(f"input: row {number}: {error}") from error
+            name = f"row {number} ({item})" if isinstance(item, (str, Path)) else f"row {number}"
+            raise DataError(f"input: {name}: {error}") from error
     return np.stack(rows)
 
 

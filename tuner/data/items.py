@@ -26,7 +26,7 @@ def stored_form(x: Any) -> Array:
     both ends fit, arrays and PIL images have them last and tensors first, as torchvision's do. A single number becomes
     a vector of one.
     """
-    if _is_pil(x):
+    if is_pil(x):
         return _pil_image(x)
     array = _as_numpy(x)
     if array.dtype == np.uint8 and array.ndim in (IMAGE_NDIM - 1, IMAGE_NDIM):
@@ -53,7 +53,7 @@ def channels_first(array: Array, *, prefer_first: bool) -> Array:
     return array if keep else np.moveaxis(array, -1, 0)
 
 
-def _is_pil(x: Any) -> bool:
+def is_pil(x: Any) -> bool:
     pil = sys.modules.get("PIL.Image")  # whoever holds a PIL image has imported it
     return pil is not None and isinstance(x, pil.Image)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from tuner.data.datasets import Items
+from tuner.data.datasets import ItemSource
 from tuner.data.encoders import ImageEncoder, TensorEncoder, encode_item
 from tuner.errors import DataError
 
@@ -74,9 +74,9 @@ class ItemCost:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamPart:
-    """Items of a user's dataset that are read when they are needed, and their targets, which were read once."""
+    """Items that are read when they are needed, and their targets, which were read once."""
 
-    items: Items
+    items: ItemSource
     rows: Tensor
     """The number of each row among all items."""
     targets: Tensor

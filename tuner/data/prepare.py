@@ -18,7 +18,7 @@ from tuner.config.metrics import METRICS
 from tuner.config.schema import CsvData, Data, PythonData
 from tuner.data import cache
 from tuner.data.cache import DamagedError, FileRecord
-from tuner.data.datasets import Items
+from tuner.data.datasets import Items, ItemSource
 from tuner.data.decoded import Decoded, Request, WantedTask
 from tuner.data.info import DataInfo
 from tuner.data.parts import ArrayPart, Part, StreamPart
@@ -208,7 +208,9 @@ def _open(folder: Path, data: Data, base_dir: Path, seed: int, *, is_fresh: bool
     def test() -> Part | None:
         if info.n_test and _file_name("test", "targets") not in records:
             encoder: Any = preprocess.encoder
-            return read_test(_open_items(data, base_dir, info), encoder, info, seed=seed)
+            sealed = _open_items(data, base_dir, info)
+            assert isinstance(sealed, Items), f"{data.kind} has read its test part"
+            return read_test(sealed, encoder, info, seed=seed)
         try:
             return part("test") if info.n_test else None
         except DamagedError as error:
@@ -222,7 +224,7 @@ def _open_part(
     name: str,
     records: dict[str, FileRecord],
     preprocess: Preprocess,
-    items: Items | None,
+    items: ItemSource | None,
     *,
     is_fresh: bool,
 ) -> Part:
@@ -240,14 +242,16 @@ def _open_part(
     return StreamPart(items=items, rows=rows_of("rows").clone(), targets=targets, encoder=encoder)
 
 
-def _open_items(data: Data, base_dir: Path, info: DataInfo) -> Items:
-    if not isinstance(data, PythonData):
-        raise AssertionError(f"{data.kind} has no items")  # noqa: TRY004 - our own bug
-    items = Items.open(data, base_dir)
+def _open_items(data: Data, base_dir: Path, info: DataInfo) -> ItemSource:
+    open_items = SOURCES[data.kind].open_items
+    if open_items is None:
+        raise AssertionError(f"{data.kind} has no items")
+    items = open_items(data, base_dir)
     expected = info.n_train + info.n_val + info.n_test
     if len(items) != expected:
+        name = data.target if isinstance(data, PythonData) else data.kind
         raise DataError(
-            f"{data.target}: {len(items)} items; there were {expected} when the study began: restore the data, or start"
+            f"{name}: {len(items)} items; there were {expected} when the study began: restore the data, or start"
             " another study"
         )
     return items

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from tuner.config.schema.images import ImageData
+from tuner.config.schema.images import EmnistData, FakeImages, ImageData, ImageFolderData, TorchvisionData
 from tuner.config.schema.own_data import PythonData
 from tuner.config.schema.series import SeriesData
 from tuner.config.schema.sklearn_data import SklearnData
 from tuner.config.schema.tables import CsvData
 
-Data = SklearnData | ImageData | CsvData | SeriesData | PythonData
+Images = ImageData | EmnistData | FakeImages | TorchvisionData | ImageFolderData
+Data = SklearnData | Images | CsvData | SeriesData | PythonData
 
 DATA_KINDS: dict[str, type[Data]] = {
     "digits": SklearnData,
@@ -18,7 +19,15 @@ DATA_KINDS: dict[str, type[Data]] = {
     "diabetes": SklearnData,
     "mnist": ImageData,
     "fashion_mnist": ImageData,
+    "kmnist": ImageData,
+    "qmnist": ImageData,
+    "emnist": EmnistData,
     "cifar10": ImageData,
+    "cifar100": ImageData,
+    "svhn": ImageData,
+    "fake": FakeImages,
+    "torchvision": TorchvisionData,
+    "image_folder": ImageFolderData,
     "csv": CsvData,
     "series": SeriesData,
     "python": PythonData,

@@ -7,8 +7,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuner.data.datasets import Items, ItemSource
 from tuner.data.decoded import Decoded, Request
-from tuner.data.sources import classic_images, csv_table, forecast, python_dataset, sklearn_sets
+from tuner.data.sources import (
+    classic_images,
+    csv_table,
+    fake_images,
+    forecast,
+    image_folder,
+    python_dataset,
+    sklearn_sets,
+    torchvision_sets,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,6 +29,8 @@ class Source:
     """The files that the data depends on, found relative to the space file; NotFoundError when they are not there."""
     read: Callable[[Any, Request], Decoded]
     """Everything, decoded and checked; DataError when it cannot be trained on."""
+    open_items: Callable[[Any, Path], ItemSource] | None = None
+    """The items of what is streamed, in the numbering of `read`; None where all rows are stored."""
 
 
 _SKLEARN = Source(files=sklearn_sets.files, read=sklearn_sets.read)
@@ -32,9 +44,19 @@ SOURCES: dict[str, Source] = {
     "diabetes": _SKLEARN,
     "mnist": _IMAGES,
     "fashion_mnist": _IMAGES,
+    "kmnist": _IMAGES,
+    "qmnist": _IMAGES,
+    "emnist": _IMAGES,
     "cifar10": _IMAGES,
+    "cifar100": _IMAGES,
+    "svhn": _IMAGES,
+    "fake": Source(files=fake_images.files, read=fake_images.read),
+    "torchvision": Source(
+        files=torchvision_sets.files, read=torchvision_sets.read, open_items=torchvision_sets.open_items
+    ),
+    "image_folder": Source(files=image_folder.files, read=image_folder.read, open_items=image_folder.open_items),
     "csv": Source(files=csv_table.files, read=csv_table.read),
     "series": Source(files=forecast.files, read=forecast.read),
-    "python": Source(files=python_dataset.files, read=python_dataset.read),
+    "python": Source(files=python_dataset.files, read=python_dataset.read, open_items=Items.open),
 }
 """One entry for each kind of `tuner.config.schema.DATA_KINDS`."""

@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10: found on disk, or downloaded by torchvision's classes into its layout."""
+"""The files of image data sets: found on disk, or downloaded by torchvision's classes into its layout."""
 
 from __future__ import annotations
 
@@ -7,69 +7,35 @@ import os
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-
-from tuner.config.schema import ImageData
+from tuner.config.schema.images import EmnistData, ImageData
 from tuner.data.cache import locked
-from tuner.data.decoded import ArrayRows, Decoded, Request
-from tuner.data.encoders import ImageEncoder
-from tuner.data.scaling import Array
-from tuner.data.sources import cifar, idx
+from tuner.data.decoded import Decoded, Request
+from tuner.data.sources.image_rows import LabelledImages
+from tuner.data.sources.image_sets import ImageSet, image_set_of
 from tuner.data.sources.paths import resolve_existing
 from tuner.data.targets import check_labels, resolve_task
 from tuner.errors import DataError, MissingError, NotFoundError
 
 DOWNLOAD_TIMEOUT_S = 30.0
 DEBIAN_ROOT = Path("/usr/share/datasets")
-DIGITS = tuple(str(digit) for digit in range(10))
-CLOTHES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
-IDX_FILES = tuple(f"{part}-{what}-ubyte" for part in ("train", "t10k") for what in ("images-idx3", "labels-idx1"))
+
+KnownImages = ImageData | EmnistData
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImageSet:
-    """Where the files of one data set lie, and what its classes are called."""
-
-    torchvision_class: str
-    folder: str
-    """torchvision's folder below root."""
-    file_names: tuple[str, ...]
-    labels: tuple[str, ...]
-    hint: str = ""
-
-
-IMAGE_SETS: dict[str, ImageSet] = {
-    "mnist": ImageSet(torchvision_class="MNIST", folder="MNIST/raw", file_names=IDX_FILES, labels=DIGITS),
-    "fashion_mnist": ImageSet(
-        torchvision_class="FashionMNIST",
-        folder="FashionMNIST/raw",
-        file_names=IDX_FILES,
-        labels=CLOTHES,
-        hint="on Debian, `apt-get install dataset-fashion-mnist`; or ",
-    ),
-    "cifar10": ImageSet(
-        torchvision_class="CIFAR10",
-        folder=cifar.FOLDER,
-        file_names=cifar.TRAIN_FILES + cifar.TEST_FILES,
-        labels=cifar.LABELS,
-    ),
-}
-
-
-def files(data: ImageData, base_dir: Path) -> tuple[Path, ...]:
+def files(data: KnownImages, base_dir: Path) -> tuple[Path, ...]:
     """The data set's files, downloaded first where they are missing and `download` allows it."""
-    image_set = IMAGE_SETS[data.kind]
+    image_set = image_set_of(data)
     folders = _folders(data, base_dir)
     found = _find(image_set, folders)
     if found:
         return found
     if not data.download:
         raise _not_found(data, folders, "and data.download is false")
-    root = _resolve_root(data.root, base_dir) if data.root else _user_root()
-    with _reserved(root):
+    root = resolve_root(data.root, base_dir) if data.root else user_root()
+    with reserved(root):
         found = _find(image_set, [root / image_set.folder])  # another process may have downloaded it meanwhile
         if found:
             return found
@@ -80,63 +46,39 @@ def files(data: ImageData, base_dir: Path) -> tuple[Path, ...]:
     return found
 
 
-def read(data: ImageData, request: Request) -> Decoded:
-    image_set = IMAGE_SETS[data.kind]
+def read(data: KnownImages, request: Request) -> Decoded:
+    image_set = image_set_of(data)
     paths = files(data, request.base_dir)
     task = resolve_task(data.kind, own="classification", wanted=request.task)
-    parts = _read_cifar(paths) if data.kind == "cifar10" else _read_idx(paths)
-    (train_x, train_y), (test_x, test_y) = parts
-    if train_x.shape[1:] != test_x.shape[1:]:
-        raise DataError(
-            f"{paths[0].parent}: images of {train_x.shape[1:]} for training, {test_x.shape[1:]} for the test"
-        )
-    for part, labels in (("training", train_y), ("test", test_y)):
-        check_labels(labels, len(image_set.labels), lambda row, part=part: f"{paths[0].parent}: {part} image {row}")  # type: ignore[misc]
-    images = np.concatenate([train_x, test_x])
-    encoder = ImageEncoder(shape=images.shape[1:])
-    return Decoded(
-        task=task,
-        labels=image_set.labels,
-        rows=ArrayRows(array=images, encoder=encoder),
-        targets=np.concatenate([train_y, test_y]),
-        given={"test": np.arange(len(train_x), len(images))},
-        row_name=lambda row: f"{paths[0].parent}: image {row}",
-    )
+    n_train_files = len(image_set.train_files)
+    train = image_set.read(paths[:n_train_files])
+    test = image_set.read(paths[n_train_files:])
+    folder = paths[0].parent
+    if train[0].shape[1:] != test[0].shape[1:]:
+        raise DataError(f"{folder}: images of {train[0].shape[1:]} for training, {test[0].shape[1:]} for the test")
+    for part, (_, labels) in (("training", train), ("test", test)):
+        check_labels(labels, len(image_set.labels), lambda row, part=part: f"{folder}: {part} image {row}")  # type: ignore[misc]
+    labelled = LabelledImages.of_parts(train, test, labels=image_set.labels, name=f"{folder}: image {{}}".format)
+    return labelled.decoded(data, task)
 
 
-def _read_idx(paths: tuple[Path, ...]) -> list[tuple[Array, Array]]:
-    parts = []
-    for images_path, labels_path in (paths[:2], paths[2:]):
-        images, labels = idx.read(images_path, ndim=3), idx.read(labels_path, ndim=1)
-        if len(images) != len(labels) or not len(images):
-            raise DataError(
-                f"{labels_path}: {len(labels)} labels; expected {len(images)}, one for each image of {images_path}"
-            )
-        parts.append((images[:, None], labels.astype(np.int64)))
-    return parts
-
-
-def _read_cifar(paths: tuple[Path, ...]) -> list[tuple[Array, Array]]:
-    return [cifar.read(paths[0].parent, names) for names in (cifar.TRAIN_FILES, cifar.TEST_FILES)]
-
-
-def _folders(data: ImageData, base_dir: Path) -> list[Path]:
+def _folders(data: KnownImages, base_dir: Path) -> list[Path]:
     """Where the files are looked for, in this order."""
-    folder = IMAGE_SETS[data.kind].folder
+    folder = image_set_of(data).folder
     if data.root:
-        root = _resolve_root(data.root, base_dir)
+        root = resolve_root(data.root, base_dir)
         return [root, root / folder]
     work = Path.cwd() / "data"
     debian = DEBIAN_ROOT / data.kind.replace("_", "-")
     # Files that lie in ./data itself do not say whether they are MNIST or Fashion-MNIST: last.
-    return [work / folder, _user_root() / folder, debian, work]
+    return [work / folder, user_root() / folder, debian, work]
 
 
-def _resolve_root(root: str, base_dir: Path) -> Path:
+def resolve_root(root: str, base_dir: Path) -> Path:
     return resolve_existing(root, base_dir) or base_dir / Path(root).expanduser()
 
 
-def _user_root() -> Path:
+def user_root() -> Path:
     return Path.home() / ".cache" / "tuner" / "data"
 
 
@@ -155,10 +97,10 @@ def _variant(folder: Path, name: str) -> Path | None:
     return next((path for path in candidates if path.is_file()), None)
 
 
-def _not_found(data: ImageData, folders: list[Path], reason: str) -> NotFoundError:
-    image_set = IMAGE_SETS[data.kind]
+def _not_found(data: KnownImages, folders: list[Path], reason: str) -> NotFoundError:
+    image_set = image_set_of(data)
     places = "\n".join(f"  {folder}{_partly(image_set, folder)}" for folder in folders)
-    form = "" if data.kind == "cifar10" else " (plain or .gz)"
+    form = " (plain or .gz)" if image_set.can_be_zipped else ""
     return NotFoundError(
         f"data.kind {data.kind}: not found {reason}; looked in\n{places}\nwhat to do: {image_set.hint}put"
         f" {', '.join(image_set.file_names)}{form} into a folder and name it with data.root"
@@ -171,7 +113,7 @@ def _partly(image_set: ImageSet, folder: Path) -> str:
 
 
 @contextlib.contextmanager
-def _reserved(root: Path) -> Iterator[None]:
+def reserved(root: Path) -> Iterator[None]:
     """One download at a time into a folder that several studies may share."""
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -183,21 +125,36 @@ def _reserved(root: Path) -> Iterator[None]:
         yield
 
 
-def _download(image_set: ImageSet, root: Path) -> str | None:
-    """Let torchvision download; what went wrong, or None."""
+def torchvision_datasets() -> Any:
+    """Torchvision's module; MissingError when it is not installed."""
     try:
         from torchvision import datasets
     except ImportError as error:
         raise MissingError(
-            f"torchvision is needed to download data ({error}); install it, or name a folder with data.root"
+            f"torchvision is needed for this data ({error}); install it, or name a folder with data.root"
         ) from error
+    return datasets
+
+
+@contextlib.contextmanager
+def downloading() -> Iterator[None]:
+    """Downloads of torchvision end with an error where there is no network, and say what they do on stderr."""
     timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # torchvision sets none: without a network it would wait for ever
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT_S)  # torchvision sets none: it would wait for ever
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for results
-            getattr(datasets, image_set.torchvision_class)(str(root), download=True)
-    except (OSError, RuntimeError) as error:
-        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+            yield
     finally:
         socket.setdefaulttimeout(timeout)
+
+
+def _download(image_set: ImageSet, root: Path) -> str | None:
+    """Let torchvision download; what went wrong, or None."""
+    dataset = getattr(torchvision_datasets(), image_set.torchvision_class)
+    try:
+        with downloading():
+            for options in image_set.downloads:
+                dataset(str(root / image_set.download_folder), download=True, **options)
+    except (OSError, RuntimeError) as error:
+        return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return None

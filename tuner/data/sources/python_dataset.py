@@ -21,7 +21,7 @@ import torch
 from tuner import seeding
 from tuner.config.schema import PythonData
 from tuner.data.cache import write_rows
-from tuner.data.datasets import Items, load
+from tuner.data.datasets import Items, ItemSource, load
 from tuner.data.decoded import CHUNK_BYTES, ArrayRows, Decoded, Request, Rows, Task, WantedTask
 from tuner.data.encoders import ImageEncoder, TensorEncoder, encode_item, encoder_of
 from tuner.data.global_rng import moved_since, seeded, states
@@ -120,7 +120,7 @@ def _test_targets(items: Items, rows: range, table: Array, info: DataInfo) -> Ar
 class StreamRows:
     """Items that are read again in every epoch."""
 
-    items: Items
+    items: ItemSource
     encoder: ImageEncoder | TensorEncoder
     seed: int
 
@@ -147,7 +147,7 @@ class StreamRows:
 # ---------------------------------------------------------------------------------------------------------- the inputs
 
 
-def _encode(items: Items, row: int, x: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
+def _encode(items: ItemSource, row: int, x: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
     try:
         return encode_item(x, encoder)
     except ValueError as error:
