@@ -29,6 +29,7 @@ from tuner.data.augment import Augmenter
 from tuner.data.batches import stacked_batches, train_batches
 from tuner.data.encoders import ImageEncoder
 from tuner.data.feed import Feed
+from tuner.data.info import DataInfo
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import prepare
 from tuner.data.preprocess import Preprocess
@@ -37,6 +38,19 @@ from tuner.data.scaling import Scaling
 SHAPE = (1, 28, 28)
 BATCH_SIZES = (32, 64, 256)
 N_LANES = 8
+KINDS = ("light", "standard", "full", "randaugment", "trivialaugment")
+INFO = DataInfo(
+    kind="noise",
+    task="classification",
+    input_shape=SHAPE,
+    n_targets=10,
+    labels=tuple("0123456789"),
+    n_train=0,
+    n_val=0,
+    n_test=0,
+    fingerprint="",
+    in_memory=True,
+)
 LANES = f"tuner, a lane of {N_LANES} stacked"
 STREAMED = """
 import torch
@@ -101,13 +115,17 @@ def _stored(part: ArrayPart, batch_size: int, epochs: int) -> dict[str, float]:
             limit=len(part) // batch_size // 2,
         )
 
-    light, standard = (Augmenter.of(Augment.model_validate({"kind": kind}), SHAPE) for kind in ("light", "standard"))
+    def augmented(**options: object) -> Callable[[], Iterable[object]]:
+        augmenter = Augmenter.of(Augment.model_validate(options), INFO)
+        return lambda: ours(augmenter)
+
     candidates: dict[str, Callable[[], Iterable[object]]] = {
         "bare index_select": lambda: _bare(part, batch_size),
         "tuner": ours,
         LANES: lanes,
-        "tuner, augment light": lambda: ours(light),
-        "tuner, augment standard": lambda: ours(standard),
+        **{f"tuner, augment {kind}": augmented(kind=kind) for kind in KINDS},
+        "tuner, mixup": augmented(mixup=0.2),
+        "tuner, cutmix": augmented(cutmix=1.0),
         "DataLoader, a call a sample": lambda: _per_sample(part, scaling, batch_size),
     }
     best = _best(candidates, epochs)

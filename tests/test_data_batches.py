@@ -120,7 +120,7 @@ def test_inputs_are_float32_and_labels_int64(digits: Prepared) -> None:
 def test_stacked_batches_are_those_of_each_lane(digits: Prepared, kind: str, options: dict[str, Any]) -> None:
     seeds = (3, 1, 2)
     section = Augment.model_validate({"kind": kind})
-    shared = {"batch_size": 100, "device": "cpu", "augmenter": Augmenter.of(section, (1, 8, 8)), **options}
+    shared = {"batch_size": 100, "device": "cpu", "augmenter": Augmenter.of(section, digits.info), **options}
     stacked = list(stacked_batches(digits.train, digits.preprocess, epoch_seeds=seeds, **shared))
     alone = [list(train_batches(digits.train, digits.preprocess, epoch_seed=seed, **shared)) for seed in seeds]
     assert [len(y[0]) for _, y in stacked] == [len(y) for _, y in alone[0]]

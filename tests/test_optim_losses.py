@@ -4,10 +4,17 @@ import pytest
 import torch
 from torch import nn
 
-from tuner.config.schema import LOSS_KINDS, AutoLoss, Bce, CrossEntropy, Loss, Mse
+from tuner.config.schema import LOSS_KINDS, Augment, AutoLoss, Bce, CrossEntropy, Loss, Mse
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError
-from tuner.optim.losses import LOSSES, BinaryCrossEntropyLoss, CrossEntropyLoss, SquaredErrorLoss, build_loss
+from tuner.optim.losses import (
+    LOSSES,
+    BinaryCrossEntropyLoss,
+    CrossEntropyLoss,
+    SquaredErrorLoss,
+    build_loss,
+    check_mixed_targets,
+)
 
 LABELS = torch.tensor([0, 1, 1, 0, 1])
 
@@ -38,6 +45,24 @@ def logits() -> torch.Tensor:
 
 def test_every_kind_of_the_schema_has_a_loss() -> None:
     assert set(LOSSES) == set(LOSS_KINDS) - {"auto"}
+
+
+@pytest.mark.parametrize("smoothing", (0.0, 0.2))
+def test_cross_entropy_takes_the_share_of_each_class(logits: torch.Tensor, smoothing: float) -> None:
+    shares = torch.rand(5, 3, generator=torch.Generator().manual_seed(1)).softmax(dim=1)
+    loss = build_loss(CrossEntropy(label_smoothing=smoothing), info(3))
+    expected = nn.CrossEntropyLoss(label_smoothing=smoothing)(logits, shares)
+    assert torch.equal(loss(logits, shares), expected)
+    assert torch.allclose(loss.smoothed(logits, shares, torch.tensor(smoothing)), expected)
+
+
+def test_mixed_labels_need_a_loss_that_takes_them() -> None:
+    check_mixed_targets(Augment(mixup=0.2), AutoLoss(), info(2))
+    check_mixed_targets(Augment(), Bce(), info(2))
+    with pytest.raises(
+        ConfigError, match=r"data.augment.cutmix: bce takes no mixed labels; use loss.kind cross_entropy"
+    ):
+        check_mixed_targets(Augment(cutmix=1.0), Bce(), info(2))
 
 
 def test_auto_follows_the_task() -> None:

@@ -182,6 +182,7 @@ def metrics(epochs: Sequence[EpochEnd]) -> list[dict[str, float]]:
     return [end.metrics for end in epochs]
 
 
+MIXED = {"kind": "full", "mixup": 0.4, "cutmix": 1.0}
 OPTIMIZERS = (
     {"kind": "adam", "lr": 0.01},
     {"kind": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True},
@@ -219,6 +220,10 @@ GROUPS: dict[str, list[TrialConfig]] = {
             optimizer={"kind": "adam", "lr": lr},
         )
         for lr in (0.01, 0.03)
+    ],
+    "mixed labels": [
+        config_of(data=DIGITS | {"augment": MIXED}, loss={"kind": "cross_entropy", "label_smoothing": smoothing})
+        for smoothing in (0.1, 0.2)
     ],
     "one logit": [
         config_of(data={"kind": "breast_cancer", "batch_size": 64}, loss={"kind": "bce", "label_smoothing": smoothing})
@@ -280,6 +285,10 @@ STACKED: dict[str, list[TrialConfig]] = {
     "convnet with batch norm": [
         config_of(model={"kind": "convnet", "depth": 1, "width": 4}, optimizer={"kind": "sgd", "lr": lr})
         for lr in (0.05, 0.02)
+    ],
+    "mixed labels": [
+        config_of(data=DIGITS | {"augment": MIXED}, loss={"kind": "auto", "label_smoothing": smoothing}, optimizer=SLOW)
+        for smoothing in (0.1, 0.2)
     ],
     "a user's model with batch norm": [
         config_of(model=net(), optimizer={"kind": "sgd", "lr": lr}) for lr in (0.05, 0.02)

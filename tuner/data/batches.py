@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
 from torch import Tensor
 
-from tuner.data.augment import Augmenter
+from tuner.data.augment import Augmenter, Draws
+from tuner.data.mixing import mates_in
 from tuner.data.parts import ArrayPart, Part, StreamPart
 from tuner.data.prefetch import moved
 from tuner.data.preprocess import Preprocess
@@ -145,7 +146,7 @@ class _Plan:
     """Of one lane."""
     seeds: tuple[int, ...]
     augmenter: Augmenter | None = None
-    draws: Tensor | None = None
+    draws: Draws | None = None
     """As `Augmenter.draw` gives them, in the order of `order`."""
 
     @property
@@ -159,13 +160,15 @@ def _plan(part: Part, seeds: Sequence[int], batch_size: int, count: int, augment
     n_used = min(n_rows, count * batch_size)
     orders = [torch.randperm(n_rows, generator=torch.Generator().manual_seed(seed))[:n_used] for seed in seeds]
     # Drawn for the whole epoch, however many batches are taken: a limited one begins like a whole one.
-    draws = [augmenter.draw(seed, n_rows)[:n_used] for seed in seeds] if augmenter else []
+    draws = [augmenter.draw(seed, n_rows).first(n_used) for seed in seeds] if augmenter else []
+    if augmenter and augmenter.mixing:
+        draws = [replace(lane, mates=mates_in(n_used, batch_size)) for lane in draws]
     return _Plan(
         order=_interleaved(orders, batch_size),
         batch_size=batch_size,
         seeds=tuple(seeds),
         augmenter=augmenter,
-        draws=_interleaved(draws, batch_size) if draws else None,
+        draws=Draws.together(draws, lambda lanes: _interleaved(lanes, batch_size)) if draws else None,
     )
 
 
@@ -223,20 +226,23 @@ class _Reader:
     def _made(self, blocks: Iterator[Batch], plan: _Plan, n_rows: int) -> Iterator[Batch]:
         """The batches of blocks that have `n_rows` rows each, the last one fewer."""
         # To the device once an epoch: those of every batch would be a synchronisation a step.
-        draws = None if plan.draws is None else torch.split(plan.draws.to(self._device), n_rows)
-        for number, (stored, targets) in enumerate(blocks):
-            x = self._made_block(stored, plan.augmenter, draws[number] if draws else None)
+        draws = None if plan.draws is None else plan.draws.on(self._device).split(n_rows)
+        for number, (stored, given) in enumerate(blocks):
+            x, targets = self._made_block(stored, given, plan.augmenter, draws[number] if draws else None)
             if n_rows == plan.rows:
                 yield x, targets
             else:
                 yield from zip(torch.split(x, plan.rows), torch.split(targets, plan.rows), strict=True)
 
-    def _made_block(self, stored: Tensor, augmenter: Augmenter | None, draws: Tensor | None) -> Tensor:
+    def _made_block(self, stored: Tensor, targets: Tensor, augmenter: Augmenter | None, draws: Draws | None) -> Batch:
         if augmenter is None or draws is None:
             x = apply(stored, self._constants)
         else:
-            x = augmenter.blank_(apply(augmenter.move(stored, draws), self._constants), draws)
-        return x.contiguous(memory_format=torch.channels_last) if self._channels_last else x
+            x = augmenter.blank_(apply(augmenter.change(stored, draws), self._constants), draws.moves)
+            if augmenter.mixing and draws.mixes is not None and draws.mates is not None:
+                mates = torch.arange(len(x), device=x.device) + draws.mates
+                x, targets = augmenter.mixing(x, targets, draws.mixes, mates)
+        return (x.contiguous(memory_format=torch.channels_last) if self._channels_last else x), targets
 
 
 def _stored(part: ArrayPart, plan: _Plan, n_rows: int) -> Iterator[Batch]:

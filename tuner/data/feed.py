@@ -7,12 +7,18 @@ from dataclasses import dataclass
 
 import torch
 
-from tuner.config.schema import Data
+from tuner.config.schema import Augment, Data
 from tuner.data.augment import Augmenter
 from tuner.data.batches import Batch, eval_batches, stacked_batches, train_batches
 from tuner.data.parts import ArrayPart, StreamPart
 from tuner.data.prepare import Prepared
 from tuner.data.streams import StreamLoader, choose_loaders
+
+
+def augmenter_of(prepared: Prepared, data: Data) -> Augmenter | None:
+    """What the section does to training rows, if anything; ConfigError when it does not fit the data."""
+    is_pixels = prepared.preprocess.encoder.dtype == "uint8"
+    return Augmenter.of(data.augment, prepared.info, is_pixels=is_pixels)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +51,7 @@ class Feed:
             data=data,
             device=device,
             channels_last=channels_last,
-            augmenter=Augmenter.of(data.augment, prepared.info.input_shape, prepared.info.input_dtype),
+            augmenter=augmenter_of(prepared, data),
             loader=loader,
         )
 
@@ -92,7 +98,7 @@ class Feed:
     @property
     def picked(self) -> str:
         """How the data is read, for people."""
-        augmented = "" if self.augmenter is None else f", augmented ({self.data.augment.kind})"
+        augmented = "" if self.augmenter is None else f", augmented ({_named(self.data.augment)})"
         ahead = ", prefetched" if self.device.type == "cuda" else ""
         if self.loader is not None:
             n_loaders = self.loader.num_workers
@@ -106,3 +112,8 @@ class Feed:
         is_resident = train.on(self.device).is_on(self.device)
         where = "on the device" if is_resident else f"from pinned memory{ahead}"
         return f"stored rows, {where}{augmented}"
+
+
+def _named(augment: Augment) -> str:
+    names = [augment.kind] if augment.kind != "none" else []
+    return " and ".join([*names, *(name for name in ("mixup", "cutmix") if getattr(augment, name))])

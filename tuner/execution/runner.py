@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from tuner.config.schema import Data, PythonModel
-from tuner.data.augment import Augmenter
 from tuner.data.batches import eval_batches
+from tuner.data.feed import augmenter_of
 from tuner.data.global_rng import seeded
 from tuner.data.info import NO_DATA, DataInfo
 from tuner.data.prepare import NOT_DECODED, Prepared, prepare
@@ -38,7 +38,7 @@ from tuner.execution.protocol import (
 from tuner.execution.stored import stored_state, write_tensors
 from tuner.execution.trial_logs import TrialLogs
 from tuner.models.build import build_model, check_output
-from tuner.optim.losses import LossFunction, build_loss
+from tuner.optim.losses import LossFunction, build_loss, check_mixed_targets
 from tuner.optim.updates import build_update
 from tuner.registry import target_file
 from tuner.seeding import derive
@@ -291,7 +291,8 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     device = torch.device("cpu")
     resolve(config.train.device)
     loss = build_loss(config.loss, prepared.info)
-    Augmenter.of(config.data.augment, prepared.info.input_shape, prepared.info.input_dtype)
+    check_mixed_targets(config.data.augment, config.loss, prepared.info)
+    augmenter_of(prepared, config.data)
     if isinstance(config.model, PythonModel):
         target_file(config.model.target, request.base_dir)
     x_B, _ = next(iter(eval_batches(prepared.val, prepared.preprocess, device=device, limit=1)))

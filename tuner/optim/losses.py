@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
-from tuner.config.schema import Loss, Mse
+from tuner.config.schema import Augment, Loss, Mse
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError, Place
 
@@ -42,7 +42,7 @@ class LossFunction(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrossEntropyLoss:
-    """Softmax cross entropy over K logits."""
+    """Softmax cross entropy over K logits; targets are classes, or the share of each class [B, K] (mixup)."""
 
     label_smoothing: float = 0.0
 
@@ -54,6 +54,9 @@ class CrossEntropyLoss:
 
     def smoothed(self, logits_BK: Tensor, y_B: Tensor, smoothing: Tensor, /) -> Tensor:
         surprise_BK = -logits_BK.log_softmax(dim=1)
+        if y_B.is_floating_point():
+            own_B = (surprise_BK * y_B).sum(dim=1)
+            return ((1.0 - smoothing) * own_B + smoothing * surprise_BK.mean(dim=1)).mean()
         own_B = surprise_BK.gather(1, y_B.unsqueeze(1)).squeeze(1)
         return ((1.0 - smoothing) * own_B + smoothing * surprise_BK.mean(dim=1)).mean()
 
@@ -113,6 +116,8 @@ class SquaredErrorLoss:
 
 AUTO = {"classification": "cross_entropy", "regression": "mse"}
 TASKS = {"cross_entropy": "classification", "bce": "classification", "mse": "regression"}
+TAKES_SHARES = ("cross_entropy",)
+"""Losses of classes that take the share of each class, float [B, K], as well."""
 LOSSES: dict[str, Callable[[float], LossFunction]] = {
     "cross_entropy": lambda smoothing: CrossEntropyLoss(label_smoothing=smoothing),
     "bce": lambda smoothing: BinaryCrossEntropyLoss(label_smoothing=smoothing),
@@ -134,6 +139,15 @@ def build_loss(config: Loss, info: DataInfo) -> LossFunction:
     if smoothing and info.task == "regression":
         raise _error("label_smoothing", f"must be 0 for regression, got {smoothing}: there are no classes to smooth")
     return LOSSES[kind](smoothing)
+
+
+def check_mixed_targets(augment: Augment, config: Loss, info: DataInfo) -> None:
+    """ConfigError when the loss takes no shares of classes, which mixup and cutmix make of labels."""
+    kind = AUTO[info.task] if config.kind == "auto" else config.kind
+    if (augment.mixup or augment.cutmix) and info.task == "classification" and kind not in TAKES_SHARES:
+        name = "mixup" if augment.mixup else "cutmix"
+        message = f"{kind} takes no mixed labels; use loss.kind {' or '.join(TAKES_SHARES)}, or set it to 0"
+        raise ConfigError.of([Place(path=f"data.augment.{name}", message=message)])
 
 
 def _error(option: str, message: str) -> ConfigError:

@@ -21,7 +21,7 @@ from tuner.data.prepare import Prepared
 from tuner.device import PrecisionPlan, precision_of, resolve
 from tuner.errors import ConfigError
 from tuner.models.build import build_model
-from tuner.optim.losses import LossFunction, build_loss
+from tuner.optim.losses import LossFunction, build_loss, check_mixed_targets
 from tuner.optim.schedules import PlateauState, lr_at
 from tuner.optim.updates import Update, build_update
 from tuner.seeding import derive
@@ -63,6 +63,7 @@ class Run:
         device = resolve(job.device)
         precision = precision_of(config.train.precision, device)
         loss = build_loss(config.loss, info)
+        check_mixed_targets(config.data.augment, config.loss, info)
         model = _initial_model(job, info, loss).to(device)
         channels_last = is_channels_last(info, device)
         model = placed(model, precision, channels_last=channels_last)

@@ -27,20 +27,47 @@ class Split(Section):
     """Which of the `folds` validates the base config; a search gives trial N the fold N modulo `folds`."""
 
 
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Alpha = Annotated[float, Field(ge=0.0, le=10.0)]
+
+
 class Augment(Section):
     """Random changes of the training images, made anew for every epoch; the validation and test parts stay as they are.
 
-    `light` shifts; `standard` shifts, flips from left to right, and blanks a rectangle.
+    `light` shifts; `standard` shifts, flips from left to right, and blanks a rectangle; `full` also rotates, zooms and
+    changes the colours; `randaugment` and `trivialaugment` do what `standard` does and operations drawn from a list.
     """
 
-    kind: Literal["none", "light", "standard"] = "none"
-    """none, light (shift) or standard (shift, flip and erase)."""
+    kind: Literal["none", "light", "standard", "full", "randaugment", "trivialaugment"] = "none"
+    """none, light (shift), standard (shift, flip and erase), full, randaugment or trivialaugment."""
     shift: Annotated[int, Field(ge=0, le=64)] = 2
     """Largest shift in pixels, down and across; what comes in from outside repeats the edge."""
     flip: bool = True
-    """standard: flip half of the images from left to right."""
-    erase: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25
-    """standard: share of the images in which a rectangle of 2 to 33 % of the area is set to the mean."""
+    """All but light: flip half of the images from left to right."""
+    vertical_flip: bool = False
+    """All but light: flip half of the images upside down."""
+    erase: Share = 0.25
+    """All but light: share of the images in which a rectangle of 2 to 33 % of the area is set to the mean."""
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = 15.0
+    """full: largest rotation in degrees, either way."""
+    zoom: Annotated[float, Field(ge=0.0, le=0.9)] = 0.1
+    """full: largest change of size; 0.1 for sizes from 0.9 to 1.1."""
+    brightness: Share = 0.2
+    """full: largest change; 0.2 for factors from 0.8 to 1.2."""
+    contrast: Share = 0.2
+    """full: likewise."""
+    saturation: Share = 0.2
+    """full: likewise, of colour images."""
+    hue: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    """full: largest turn of the colours, as a share of the circle, either way."""
+    operations: Annotated[int, Field(ge=1, le=8)] = 2
+    """randaugment: operations for each image, one after another."""
+    magnitude: Annotated[int, Field(ge=0, le=30)] = 9
+    """randaugment: their strength."""
+    mixup: Alpha = 0.0
+    """Mix every row and its target with another one, by a share from Beta(mixup, mixup); 0 leaves them; any kind."""
+    cutmix: Alpha = 0.0
+    """Put a rectangle of another image into every image, of a share from Beta(cutmix, cutmix); 0 leaves them."""
 
 
 class DataSection(Section):
@@ -59,5 +86,6 @@ class DataSection(Section):
 
     def refuse_augment(self, rows: str) -> None:
         """For sources that are known to have no images."""
-        if self.augment.kind != "none":
-            raise ValueError(f"augment: {self.augment.kind} is for images, and {rows} are none; leave it out")
+        if self.augment.kind != "none" or self.augment.cutmix:
+            name = "cutmix" if self.augment.kind == "none" else self.augment.kind
+            raise ValueError(f"augment: {name} is for images, and {rows} are none; leave it out")
