@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tuner.config.schema import DATA_KINDS
 from tuner.config.spec import load
 from tuner.errors import ConfigError
 
@@ -32,11 +33,7 @@ BASE_CONFIG = [
     ("data: digits", "1:7: data: expected a mapping, got 'digits'; write data: {kind: digits}"),
     (
         "data: {batch_size: 3}",
-        (
-            "1:1: data.kind: missing; one of digits, iris, wine, breast_cancer, diabetes, mnist, fashion_mnist, "
-            "kmnist, qmnist, emnist, cifar10, cifar100, svhn, fake, torchvision, image_folder, "
-            "csv, python"
-        ),
+        f"1:1: data.kind: missing; one of {', '.join(DATA_KINDS)}",
     ),
     ("data: {kind: [digits]}", "1:14: data.kind: expected the name of a data source, got ['digits']"),
     ("data: {kind: digit}", "1:14: data.kind: unknown data source 'digit'; did you mean 'digits'?"),
