@@ -11,6 +11,7 @@ from tuner.config import own
 from tuner.config.messages import Problems, suggestion, unknown_key
 from tuner.config.metrics import COSTS, METRICS
 from tuner.config.schema import Confirm, CsvData, GridSampler, Objective, PythonData, Search, Section
+from tuner.config.schema.arrays import ArrayData
 from tuner.config.schema.series import SeriesData
 from tuner.config.sections import TRIAL_SECTIONS, build, read_section, validate
 from tuner.space.document import Located, show
@@ -95,7 +96,7 @@ def task_of(data: Section | None) -> str | None:
     """The task of a data source, where its section tells; None where only the data can."""
     if isinstance(data, SeriesData):
         return "regression"
-    if isinstance(data, (CsvData, PythonData)):
+    if isinstance(data, (CsvData, PythonData, ArrayData)):
         return None if data.task == "auto" else data.task
     if data is None:
         return None

@@ -29,6 +29,10 @@ _FORBIDDEN = {
         ("data.subset", "data.classes", "data.size", "data.image_size", "data.num_classes", "data.signal", "data.name"),
         _SAME_DATA,
     ),
+    **dict.fromkeys(
+        (f"data.{name}" for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "labels", "inputs")),
+        _SAME_DATA,
+    ),
     "train.kind": "says who trains; numbers of different code do not compare",
     "train.device": "says where to train; what a trial is worth must not depend on it",
 }

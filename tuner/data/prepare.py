@@ -16,6 +16,7 @@ import torch
 from tuner import seeding
 from tuner.config.metrics import METRICS
 from tuner.config.schema import CsvData, Data, PythonData
+from tuner.config.schema.arrays import ArrayData
 from tuner.data import cache
 from tuner.data.cache import DamagedError, FileRecord
 from tuner.data.datasets import Items, ItemSource
@@ -74,7 +75,7 @@ def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Pa
 
 
 def _wanted_task(data: Data, metric: str) -> WantedTask:
-    own: WantedTask = data.task if isinstance(data, (CsvData, PythonData)) else "auto"
+    own: WantedTask = data.task if isinstance(data, (CsvData, PythonData, ArrayData)) else "auto"
     known = METRICS[metric].task if metric in METRICS else "any"  # own training code has metrics of its own
     wanted: WantedTask = "auto" if known == "any" else known
     if "auto" not in (own, wanted) and own != wanted:

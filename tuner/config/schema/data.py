@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tuner.config.schema.arrays import ArrayData
 from tuner.config.schema.images import EmnistData, FakeImages, ImageData, ImageFolderData, TorchvisionData
 from tuner.config.schema.own_data import PythonData
 from tuner.config.schema.series import SeriesData
@@ -9,7 +10,7 @@ from tuner.config.schema.sklearn_data import SklearnData
 from tuner.config.schema.tables import CsvData
 
 Images = ImageData | EmnistData | FakeImages | TorchvisionData | ImageFolderData
-Data = SklearnData | Images | CsvData | SeriesData | PythonData
+Data = SklearnData | Images | CsvData | SeriesData | ArrayData | PythonData
 
 DATA_KINDS: dict[str, type[Data]] = {
     "digits": SklearnData,
@@ -30,5 +31,7 @@ DATA_KINDS: dict[str, type[Data]] = {
     "image_folder": ImageFolderData,
     "csv": CsvData,
     "series": SeriesData,
+    "npz": ArrayData,
+    "tensors": ArrayData,
     "python": PythonData,
 }

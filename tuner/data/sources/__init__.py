@@ -10,6 +10,7 @@ from typing import Any
 from tuner.data.datasets import Items, ItemSource
 from tuner.data.decoded import Decoded, Request
 from tuner.data.sources import (
+    array_files,
     classic_images,
     csv_table,
     fake_images,
@@ -33,6 +34,7 @@ class Source:
     """The items of what is streamed, in the numbering of `read`; None where all rows are stored."""
 
 
+_ARRAYS = Source(files=array_files.files, read=array_files.read)
 _SKLEARN = Source(files=sklearn_sets.files, read=sklearn_sets.read)
 _IMAGES = Source(files=classic_images.files, read=classic_images.read)
 
@@ -58,5 +60,7 @@ SOURCES: dict[str, Source] = {
     "csv": Source(files=csv_table.files, read=csv_table.read),
     "series": Source(files=forecast.files, read=forecast.read),
     "python": Source(files=python_dataset.files, read=python_dataset.read, open_items=Items.open),
+    "npz": _ARRAYS,
+    "tensors": _ARRAYS,
 }
 """One entry for each kind of `tuner.config.schema.DATA_KINDS`."""

@@ -1,0 +1,36 @@
+"""Arrays in files: NumPy's and torch's."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from tuner.config.schema.base import Names, Task
+from tuner.config.schema.sources import DataSection
+
+
+class ArrayData(DataSection):
+    """Inputs and targets as arrays, by name; parts of their own where there are arrays for them."""
+
+    kind: Literal["npz", "tensors"]
+    path: str
+    """npz: a .npz file, a .npy file of the inputs, or a folder of .npy files; tensors: a .pt file of tensors."""
+    x: str | None = None
+    """Name of the inputs; null looks for x, x_train, inputs and the like."""
+    y: str | None = None
+    """Name of the targets; null looks for y, y_train, targets, labels and the like."""
+    x_val: str | None = None
+    """Name of the inputs for validation; null looks for x_val, and cuts a part where there is none."""
+    y_val: str | None = None
+    """Name of the targets for validation."""
+    x_test: str | None = None
+    """Name of the inputs for the test; null looks for x_test, and cuts a part where there is none."""
+    y_test: str | None = None
+    """Name of the targets for the test."""
+    task: Task = "auto"
+    """`auto` follows the objective's metric, then the targets: whole numbers and text are classes."""
+    labels: Names = ()
+    """Names of the classes 0, 1, ...; empty for the numbers, or the texts where targets are text."""
+    inputs: Literal["auto", "numbers", "tokens", "images"] = "auto"
+    """What they are; `auto`: 8-bit arrays of two or three axes a row are images, other integers tokens."""
+    layout: Literal["auto", "steps_first", "channels_first"] = "auto"
+    """Axes of rows with two: steps_first for (steps, features), channels_first for (channels, steps)."""
