@@ -235,17 +235,23 @@ def _evaluate(
     try:
         evaluation = executor.evaluate(request)
         fingerprint = evaluation.data.fingerprint
-        # Which rows validate is part of it: that of the base config was stored.
-        if not spec.base.is_own_training and spec.base.data.split.folds:
+        # How rows are decoded and which of them validate is part of it: that of the base config was stored.
+        if not spec.base.is_own_training and _decoded(config) != _decoded(spec.base):
             fingerprint = executor.prepare(replace(request.prepare, config=spec.base)).fingerprint
     finally:
         executor.close()
     if spec.base.is_own_training:
         return as_recorded(evaluation, detail, header), spec
-    varies_data = any(name.startswith("data.options.") for name in detail.row.params)
-    if not varies_data and fingerprint != header["data"]["fingerprint"]:
+    if fingerprint != header["data"]["fingerprint"]:
         raise VerificationError(f"the data of study {study.name!r} is not what the search saw; bring the old data back")
     return evaluation, spec
+
+
+def _decoded(config: TrialConfig) -> str:
+    """The part of the config that decoded rows depend on."""
+    from tuner.data.prepare import NOT_DECODED
+
+    return config.data.model_dump_json(exclude=NOT_DECODED)
 
 
 def _attempt_of(detail: TrialDetail, epoch: int) -> AttemptRow:
