@@ -33,10 +33,10 @@ class ImageEncoder:
 
         With one channel also [N, H, W] and [N, H * W]; with `fit` images of any size.
         """
-        if isinstance(source, (str, Path)) or is_pil(source) or _is_list_of_items(source):
-            return _stack(images_in(source), self)
-        array = _batch(source)
         channels, height, width = self.shape
+        if isinstance(source, (str, Path)) or is_pil(source) or _is_list_of_items(source):
+            return _stack(images_in(source, channels), self)
+        array = _batch(source)
         layouts: list[tuple[int, ...]] = [(channels, height, width), (height, width, channels)]
         if channels == 1:
             layouts += [(height, width), (height * width,)]
@@ -47,7 +47,7 @@ class ImageEncoder:
                 return _as_pixels(batch.reshape(-1, *self.shape))
         if self.fit:
             pixels = torch.from_numpy(_as_pixels(array)) if isinstance(source, torch.Tensor) else _as_pixels(array)
-            return _stack(images_in(pixels), self)
+            return _stack(images_in(pixels, channels), self)
         raise DataError(
             f"input: images of shape {array.shape}; expected (N, {channels}, {height}, {width}) or channels last"
         )

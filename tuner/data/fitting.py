@@ -13,12 +13,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from tuner.data.items import CHANNELS, IMAGE_NDIM, channels_first, is_pil
+from tuner.data.items import IMAGE_NDIM, channels_first, is_pil
 from tuner.data.scaling import Array
 
 Fit = Literal["crop", "pad", "stretch"]
 Shape = tuple[int, int, int]
 
+COLOUR_CHANNELS = (3, 4)
 _MODES = {1: "L", 3: "RGB"}
 _GREY = ("1", "L", "LA", "La", "I;16", "I;16B", "I;16L")
 _DEEP = ("I;16", "I;16B", "I;16L")
@@ -119,14 +120,19 @@ def _image_of(x: Any) -> Any:
     return Image.fromarray(first[0] if len(first) == 1 else np.ascontiguousarray(np.moveaxis(first, 0, -1)))
 
 
-def images_in(source: Any) -> list[Any]:
-    """A batch or one image, as a list of images: paths, PIL images or arrays."""
+def images_in(source: Any, channels: int) -> list[Any]:
+    """A batch or one image, as a list of images: paths, PIL images or arrays.
+
+    An array [3, H, W] is one image, but for a model of grey images, for which it is three.
+    """
     if isinstance(source, (list, tuple)):
         return list(source)
     if isinstance(source, (str, Path)) or is_pil(source):
         return [source]
     array = source.detach().cpu().numpy() if isinstance(source, torch.Tensor) else np.asarray(source)
-    has_channels = array.ndim == IMAGE_NDIM and (array.shape[0] in CHANNELS or array.shape[-1] in CHANNELS)
-    if array.ndim < IMAGE_NDIM or has_channels:
+    if array.ndim < IMAGE_NDIM:
+        return [source]
+    is_first = array.shape[0] in COLOUR_CHANNELS and (channels > 1 or isinstance(source, torch.Tensor))
+    if array.ndim == IMAGE_NDIM and (is_first or array.shape[-1] in (1, *COLOUR_CHANNELS)):
         return [source]
     return list(source)
