@@ -137,6 +137,7 @@ def test_every_kind_of_every_section_can_be_named() -> None:
         "tensors": {"path": "a.pt"},
         "series": {"path": "a.csv", "target": "y"},
         "python": {"target": "n.py:N"},
+        "text": {"path": "a.csv"},
         "image_folder": {"path": "photos"},
         "torchvision": {"name": "Food101"},
     }

@@ -13,6 +13,7 @@ from tuner.config.metrics import COSTS, METRICS
 from tuner.config.schema import Confirm, CsvData, GridSampler, Objective, PythonData, Search, Section
 from tuner.config.schema.arrays import ArrayData
 from tuner.config.schema.series import SeriesData
+from tuner.config.schema.text import TextData
 from tuner.config.sections import TRIAL_SECTIONS, build, read_section, validate
 from tuner.space.document import Located, show
 from tuner.space.durations import parse_duration
@@ -96,7 +97,7 @@ def task_of(data: Section | None) -> str | None:
     """The task of a data source, where its section tells; None where only the data can."""
     if isinstance(data, SeriesData):
         return "regression"
-    if isinstance(data, (CsvData, PythonData, ArrayData)):
+    if isinstance(data, (CsvData, PythonData, ArrayData, TextData)):
         return None if data.task == "auto" else data.task
     if data is None:
         return None

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from tuner.data.augment import Augmenter, Draws
+from tuner.data.lengths import batch_lengths, bucketed
 from tuner.data.mixing import mates_in
 from tuner.data.parts import ArrayPart, Part, StreamPart
 from tuner.data.prefetch import moved
@@ -63,17 +64,20 @@ def train_batches(
     num_workers: int = 0,
     channels_last: bool = False,
     augmenter: Augmenter | None = None,
+    bucket: bool = False,
     loader: StreamLoader | None = None,
 ) -> Iterator[Batch]:
     """One epoch of (x, y) on the device, in an order that depends on `epoch_seed` alone.
 
     `limit` takes its first batches. x is float32 as the model sees it (int64 for tokens), y is int64 [B] or float32
-    [B, n_targets]. What a streamed dataset draws from the global generators is seeded from `epoch_seed` and the batch,
+    [B, n_targets]. Rows with padding are cut to the longest of their batch; with `bucket`, batches are of rows of about
+    one length. What a streamed dataset draws from the global generators is seeded from `epoch_seed` and the batch,
     whichever process reads it; the generators of this process are left as they were. `num_workers`, and `loader`, which
     has its own, matter to streamed data alone. Raises DataError when a streamed item cannot be read.
     """
     count = n_batches(len(part), batch_size=batch_size, drop_last=drop_last, limit=limit)
-    plan = _plan(part, [epoch_seed], batch_size, count, augmenter)
+    lengths_N = _lengths(part, preprocess)
+    plan = _plan(part, [epoch_seed], batch_size, count, augmenter, lengths_N if bucket else None)
     reader = _Reader(part, preprocess, torch.device(device), channels_last=channels_last, loader=loader)
     return reader.batches(plan, num_workers)
 
@@ -90,6 +94,7 @@ def stacked_batches(
     num_workers: int = 0,
     channels_last: bool = False,
     augmenter: Augmenter | None = None,
+    bucket: bool = False,
     loader: StreamLoader | None = None,
 ) -> Iterator[Batch]:
     """One epoch of x [T, B, ...] and y [T, B, ...] for T lanes, each with the order and the draws of its own seed.
@@ -97,10 +102,18 @@ def stacked_batches(
     Equal, bit for bit, to the `train_batches` of each seed stacked, and as cheap as one batch of T * B rows.
     """
     count = n_batches(len(part), batch_size=batch_size, drop_last=drop_last, limit=limit)
-    plan = _plan(part, epoch_seeds, batch_size, count, augmenter)
+    lengths_N = _lengths(part, preprocess)
+    plan = _plan(part, epoch_seeds, batch_size, count, augmenter, lengths_N if bucket else None)
     reader = _Reader(part, preprocess, torch.device(device), channels_last=channels_last, loader=loader)
     n = len(epoch_seeds)
     return ((_lanes(x, n), _lanes(y, n)) for x, y in reader.batches(plan, num_workers))
+
+
+def _lengths(part: Part, preprocess: Preprocess) -> Tensor | None:
+    """The length of each row where they differ."""
+    if preprocess.padding is None or not isinstance(part, ArrayPart):
+        return None
+    return part.lengths(preprocess.padding)
 
 
 def _lanes(flat: Tensor, n_lanes: int) -> Tensor:
@@ -155,10 +168,17 @@ class _Plan:
         return self.batch_size * len(self.seeds)
 
 
-def _plan(part: Part, seeds: Sequence[int], batch_size: int, count: int, augmenter: Augmenter | None) -> _Plan:
+def _plan(
+    part: Part,
+    seeds: Sequence[int],
+    batch_size: int,
+    count: int,
+    augmenter: Augmenter | None,
+    bucketed_by: Tensor | None,
+) -> _Plan:
     n_rows = len(part)
     n_used = min(n_rows, count * batch_size)
-    orders = [torch.randperm(n_rows, generator=torch.Generator().manual_seed(seed))[:n_used] for seed in seeds]
+    orders = [_order(n_rows, seed, batch_size, bucketed_by)[:n_used] for seed in seeds]
     # Drawn for the whole epoch, however many batches are taken: a limited one begins like a whole one.
     draws = [augmenter.draw(seed, n_rows).first(n_used) for seed in seeds] if augmenter else []
     if augmenter and augmenter.mixing:
@@ -170,6 +190,12 @@ def _plan(part: Part, seeds: Sequence[int], batch_size: int, count: int, augment
         augmenter=augmenter,
         draws=Draws.together(draws, lambda lanes: _interleaved(lanes, batch_size)) if draws else None,
     )
+
+
+def _order(n_rows: int, seed: int, batch_size: int, bucketed_by: Tensor | None) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    order = torch.randperm(n_rows, generator=generator)
+    return order if bucketed_by is None else bucketed(order, bucketed_by, batch_size, generator)
 
 
 def _interleaved(lanes: Sequence[Tensor], batch_size: int) -> Tensor:
@@ -202,6 +228,7 @@ class _Reader:
         self._is_image = len(preprocess.input_shape) == IMAGE_BATCH_NDIM - 1
         self._channels_last = channels_last and self._is_image
         self._loader = loader
+        self._lengths_N = _lengths(part, preprocess)
 
     def batches(self, plan: _Plan, num_workers: int) -> Iterator[Batch]:
         if not len(plan.order):
@@ -209,13 +236,19 @@ class _Reader:
         if isinstance(self._part, ArrayPart):
             part = self._part.on(self._device)
             n_rows = plan.rows * self._batches_at_once(plan) if part.is_on(self._device) else plan.rows
-            stored = _stored(part, plan, n_rows)
+            stored = _stored(part, plan, n_rows, self._cuts(part, plan, n_rows))
             blocks = stored if part.is_on(self._device) else moved(stored, self._device)
-            return self._made(blocks, plan, n_rows)
+            return self._made(blocks, plan, n_rows, self._cuts(part, plan, plan.rows))
         loader = self._loader or StreamLoader(
             [self._part], num_workers=num_workers, pin_memory=self._device.type == "cuda"
         )
         return self._made(moved(_streamed(loader, self._part, plan), self._device), plan, plan.rows)
+
+    def _cuts(self, part: ArrayPart, plan: _Plan, n_rows: int) -> list[int] | None:
+        """How long each piece of `n_rows` rows is; None where all rows have one length. Needs no look at the device."""
+        if self._lengths_N is None:
+            return None
+        return batch_lengths(self._lengths_N, plan.order, n_rows, part.inputs.shape[1])
 
     def _batches_at_once(self, plan: _Plan) -> int:
         batch_bytes = 4 * self._values * plan.rows
@@ -223,8 +256,11 @@ class _Reader:
             return 1
         return max(1, BLOCK_BYTES // batch_bytes)
 
-    def _made(self, blocks: Iterator[Batch], plan: _Plan, n_rows: int) -> Iterator[Batch]:
-        """The batches of blocks that have `n_rows` rows each, the last one fewer."""
+    def _made(
+        self, blocks: Iterator[Batch], plan: _Plan, n_rows: int, cuts: Sequence[int] | None = None
+    ) -> Iterator[Batch]:
+        """The batches of blocks that have `n_rows` rows each, the last one fewer; `cuts` are their lengths."""
+        lengths = iter(cuts or ())
         # To the device once an epoch: those of every batch would be a synchronisation a step.
         draws = None if plan.draws is None else plan.draws.on(self._device).split(n_rows)
         for number, (stored, given) in enumerate(blocks):
@@ -232,7 +268,8 @@ class _Reader:
             if n_rows == plan.rows:
                 yield x, targets
             else:
-                yield from zip(torch.split(x, plan.rows), torch.split(targets, plan.rows), strict=True)
+                for x_B, y_B in zip(torch.split(x, plan.rows), torch.split(targets, plan.rows), strict=True):
+                    yield (x_B[:, : next(lengths)].contiguous() if cuts else x_B), y_B
 
     def _made_block(self, stored: Tensor, targets: Tensor, augmenter: Augmenter | None, draws: Draws | None) -> Batch:
         if augmenter is None or draws is None:
@@ -245,9 +282,9 @@ class _Reader:
         return (x.contiguous(memory_format=torch.channels_last) if self._channels_last else x), targets
 
 
-def _stored(part: ArrayPart, plan: _Plan, n_rows: int) -> Iterator[Batch]:
-    for indices in torch.split(plan.order.to(part.targets.device), n_rows):
-        yield part.take(indices), part.targets.index_select(0, indices)
+def _stored(part: ArrayPart, plan: _Plan, n_rows: int, cuts: Sequence[int] | None) -> Iterator[Batch]:
+    for number, indices in enumerate(torch.split(plan.order.to(part.targets.device), n_rows)):
+        yield part.take(indices, None if cuts is None else cuts[number]), part.targets.index_select(0, indices)
 
 
 def _streamed(loader: StreamLoader, part: StreamPart, plan: _Plan) -> Iterator[Batch]:

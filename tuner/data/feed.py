@@ -67,6 +67,7 @@ class Feed:
             limit=limit,
             channels_last=self.channels_last,
             augmenter=self.augmenter,
+            bucket=self.data.is_bucketed,
             loader=self.loader,
         )
 
@@ -82,6 +83,7 @@ class Feed:
             limit=limit,
             channels_last=self.channels_last,
             augmenter=self.augmenter,
+            bucket=self.data.is_bucketed,
             loader=self.loader,
         )
 

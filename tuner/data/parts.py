@@ -10,6 +10,7 @@ from torch import Tensor
 
 from tuner.data.datasets import ItemSource
 from tuner.data.encoders import ImageEncoder, TensorEncoder, encode_item
+from tuner.data.lengths import row_lengths
 from tuner.errors import DataError
 
 SHARE_OF_DEVICE = 0.5
@@ -31,14 +32,16 @@ class ArrayPart:
     window: int = 0
     """Rows of a window."""
     _on_device: dict[torch.device, ArrayPart] = field(default_factory=dict, repr=False)
+    _lengths: dict[int, Tensor] = field(default_factory=dict, repr=False)
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def take(self, indices: Tensor) -> Tensor:
-        """The inputs of some rows, in stored form."""
+    def take(self, indices: Tensor, length: int | None = None) -> Tensor:
+        """The inputs of some rows, in stored form; of sequences with padding the first `length` tokens."""
         if self.starts is None:
-            return self.inputs.index_select(0, indices)
+            inputs = self.inputs if length is None else self.inputs[:, :length]
+            return inputs.index_select(0, indices)
         rows = self.starts.index_select(0, indices)[:, None] + torch.arange(self.window, device=indices.device)
         return self.inputs.index_select(0, rows.flatten()).view(len(indices), self.window, *self.inputs.shape[1:])
 
@@ -49,6 +52,12 @@ class ArrayPart:
         if device not in self._on_device:
             self._on_device[device] = self._copy_to(device)
         return self._on_device[device]
+
+    def lengths(self, padding: int) -> Tensor:
+        """How long each row is without padding, [N] on the CPU; measured once in a process."""
+        if padding not in self._lengths:
+            self._lengths[padding] = row_lengths(self.inputs, padding)
+        return self._lengths[padding]
 
     def is_on(self, device: torch.device) -> bool:
         """Whether its rows lie where they are used; true on the CPU."""

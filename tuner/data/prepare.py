@@ -17,6 +17,7 @@ from tuner import seeding
 from tuner.config.metrics import METRICS
 from tuner.config.schema import CsvData, Data, PythonData
 from tuner.config.schema.arrays import ArrayData
+from tuner.config.schema.text import TextData
 from tuner.data import cache
 from tuner.data.cache import DamagedError, FileRecord
 from tuner.data.datasets import Items, ItemSource
@@ -33,7 +34,7 @@ from tuner.errors import DataError
 
 FORMAT = 1
 """Raised when what is stored changes its meaning; folders of another format are not opened."""
-NOT_DECODED = {"batch_size", "num_workers", "drop_last", "augment"}
+NOT_DECODED = {"batch_size", "num_workers", "drop_last", "augment", "bucket"}
 """Options that may vary from trial to trial without the data being decoded again."""
 
 logger = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Pa
 
 
 def _wanted_task(data: Data, metric: str) -> WantedTask:
-    own: WantedTask = data.task if isinstance(data, (CsvData, PythonData, ArrayData)) else "auto"
+    own: WantedTask = data.task if isinstance(data, (CsvData, PythonData, ArrayData, TextData)) else "auto"
     known = METRICS[metric].task if metric in METRICS else "any"  # own training code has metrics of its own
     wanted: WantedTask = "auto" if known == "any" else known
     if "auto" not in (own, wanted) and own != wanted:
@@ -179,6 +180,8 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
         task=decoded.task,
         input_shape=preprocess.input_shape,
         input_dtype=preprocess.input_dtype,
+        n_tokens=preprocess.n_tokens,
+        padding=preprocess.padding,
         n_targets=len(decoded.labels) if decoded.task == "classification" else decoded.targets.shape[1],
         labels=decoded.labels,
         n_train=len(split.train),

@@ -12,15 +12,18 @@ import torch
 from tuner.data.encoders import ImageEncoder, TensorEncoder
 from tuner.data.scaling import Scaling, apply
 from tuner.data.tables import TableEncoder
+from tuner.data.tokens import TextEncoder
 from tuner.data.windows import WindowEncoder
 
-Encoder = ImageEncoder | TableEncoder | TensorEncoder | WindowEncoder
+Encoder = ImageEncoder | TableEncoder | TensorEncoder | WindowEncoder | TextEncoder
 ENCODER_KINDS: dict[str, type[Encoder]] = {
     "image": ImageEncoder,
     "table": TableEncoder,
     "tensor": TensorEncoder,
     "window": WindowEncoder,
+    "text": TextEncoder,
 }
+TOKENS = ("int64", "int32")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,14 +43,24 @@ class Preprocess:
 
     @property
     def input_dtype(self) -> Literal["float32", "int64"]:
-        return "int64" if self.encoder.dtype == "int64" else "float32"
+        return "int64" if self.encoder.dtype in TOKENS else "float32"
+
+    @property
+    def n_tokens(self) -> int | None:
+        """Size of the vocabulary where inputs are tokens of texts."""
+        return self.encoder.tokens.n_tokens if isinstance(self.encoder, TextEncoder) else None
+
+    @property
+    def padding(self) -> int | None:
+        """The token that fills short texts up."""
+        return self.encoder.tokens.padding if isinstance(self.encoder, TextEncoder) else None
 
     def __call__(self, source: Any) -> torch.Tensor:
         """The inputs [B, *input_shape] of a batch, on the CPU.
 
         Images: uint8 arrays, or a list of them or of PIL images. Tables: a DataFrame, a list of mappings, or an array
-        of numbers. A user's own dataset: a batch, or a list of what its items hold. Raises DataError when `source` is
-        not of the trained form.
+        of numbers. Texts: a list of them, or a table with their column. A user's own dataset: a batch, or a list of
+        what its items hold. Raises DataError when `source` is not of the trained form.
         """
         stored = torch.from_numpy(np.ascontiguousarray(self.encoder.encode(source)))
         return apply(stored, None if self.scaling is None else self.scaling.constants(torch.device("cpu")))

@@ -36,13 +36,13 @@ class Scaling:
 
 
 def apply(stored: torch.Tensor, constants: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:
-    """The float32 inputs of stored rows; integer tokens (int64) stay as they are.
+    """The float32 inputs of stored rows; tokens become int64 and stay what they are.
 
     Two in-place steps and not one fused one: each is rounded once whatever the vector width, so that a row gives the
     same bits in a batch of any size.
     """
-    if stored.dtype == torch.int64:
-        return stored
+    if stored.dtype in (torch.int64, torch.int32):
+        return stored.to(torch.int64)
     x = stored.to(torch.float32, copy=constants is not None)
     return x if constants is None else x.sub_(constants[0]).mul_(constants[1])
 

@@ -12,6 +12,7 @@ from torch import nn
 
 from tuner.config.code import targets_of
 from tuner.data.batches import evaluation_batch_size
+from tuner.data.lengths import without_padding
 from tuner.data.preprocess import Preprocess
 from tuner.errors import UsageError
 from tuner.export.bundle import CODE, WEIGHTS, Bundle
@@ -37,7 +38,10 @@ class LoadedModel:
         `x` is N rows as the source gives them. They are predicted in the batches of the evaluation, to the same bits.
         """
         inputs = self.preprocess(x)
+        padding = self.preprocess.padding
         parts = torch.split(inputs, evaluation_batch_size(self.preprocess.input_shape))
+        if padding is not None:
+            parts = tuple(without_padding(part_BL, padding) for part_BL in parts)
         with torch.inference_mode():
             outputs = [self.loss.probabilities(self.module(part_B).float()) for part_B in parts]
         probabilities: np.ndarray = torch.cat(outputs).numpy()

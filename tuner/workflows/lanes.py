@@ -84,6 +84,8 @@ class LanePlan:
         """How many lanes a group with this leader may have; `n_left` trials are still to be asked for."""
         if (
             config.is_own_training
+            # Their batches differ in length, and a lane would be padded as its company is: other sums, other bits.
+            or (self.on_cpu and config.data.is_padded)
             or self.search.lanes == 1
             or (self.search.lanes == "auto" and self.on_cpu and n_workers == 1)
         ):

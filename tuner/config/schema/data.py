@@ -8,9 +8,10 @@ from tuner.config.schema.own_data import PythonData
 from tuner.config.schema.series import SeriesData
 from tuner.config.schema.sklearn_data import SklearnData
 from tuner.config.schema.tables import CsvData
+from tuner.config.schema.text import TextData
 
 Images = ImageData | EmnistData | FakeImages | TorchvisionData | ImageFolderData
-Data = SklearnData | Images | CsvData | SeriesData | ArrayData | PythonData
+Data = SklearnData | Images | CsvData | SeriesData | ArrayData | TextData | PythonData
 
 DATA_KINDS: dict[str, type[Data]] = {
     "digits": SklearnData,
@@ -33,5 +34,6 @@ DATA_KINDS: dict[str, type[Data]] = {
     "series": SeriesData,
     "npz": ArrayData,
     "tensors": ArrayData,
+    "text": TextData,
     "python": PythonData,
 }

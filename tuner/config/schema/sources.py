@@ -84,6 +84,16 @@ class DataSection(Section):
     """Scale the inputs to mean 0 and deviation 1, measured on the training part."""
     augment: Augment = Augment()
 
+    @property
+    def is_padded(self) -> bool:
+        """Whether rows differ in length: batches are then cut to their longest row, and have several shapes."""
+        return False
+
+    @property
+    def is_bucketed(self) -> bool:
+        """Whether rows of about one length make up a batch."""
+        return False
+
     def refuse_augment(self, rows: str) -> None:
         """For sources that are known to have no images."""
         if self.augment.kind != "none" or self.augment.cutmix:

@@ -18,6 +18,7 @@ from tuner.data.sources import (
     image_folder,
     python_dataset,
     sklearn_sets,
+    text,
     torchvision_sets,
 )
 
@@ -59,6 +60,7 @@ SOURCES: dict[str, Source] = {
     "image_folder": Source(files=image_folder.files, read=image_folder.read, open_items=image_folder.open_items),
     "csv": Source(files=csv_table.files, read=csv_table.read),
     "series": Source(files=forecast.files, read=forecast.read),
+    "text": Source(files=text.files, read=text.read),
     "python": Source(files=python_dataset.files, read=python_dataset.read, open_items=Items.open),
     "npz": _ARRAYS,
     "tensors": _ARRAYS,

@@ -52,7 +52,7 @@ def read(data: CsvData, request: Request) -> Decoded:
     frame = _parse(file, data.delimiter)
     names = [name for name in file.header if name != data.target and name not in data.drop]
     columns = {name: _feature(file, frame, name, categorical=name in data.categorical) for name in names}
-    task, labels, targets = _targets(file, series_values(frame[data.target]), data.target, request.task)
+    task, labels, targets = targets_of(file, series_values(frame[data.target]), data.target, request.task)
     return Decoded(
         task=task,
         labels=labels,
@@ -196,7 +196,8 @@ def _is_number(text: str) -> bool:
 # --------------------------------------------------------------------------------------------------------- the target
 
 
-def _targets(file: CsvFile, values: Array, name: str, wanted: WantedTask) -> tuple[Task, tuple[str, ...], Array]:
+def targets_of(file: CsvFile, values: Array, name: str, wanted: WantedTask) -> tuple[Task, tuple[str, ...], Array]:
+    """Task, labels and checked targets from a column: float64 with nan, or objects with None for missing."""
     _refuse_missing(file, name, values)
     numeric = values.dtype == np.float64
     if numeric:
