@@ -234,6 +234,10 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
         "model": {"kind": "convnet", "depth": 1, "width": 4, "head_width": 8, "dropout": 0.2},
     },
     "python model that draws from every generator": {"model": python_model("stochastic")},
+    "augmented and mixed images": {
+        "data": SMALL_DIGITS | {"augment": {"kind": "randaugment", "mixup": 0.4, "cutmix": 1.0}},
+        "model": {"kind": "mlp", "width": 4, "depth": 1},
+    },
     "random augmentation": {"data": NOISY, "model": {"kind": "mlp", "width": 4, "dropout": 0.2}},
     "regression": {"data": DIABETES, "objective": {"metric": "rmse"}},
     "clipping": {"train": {"grad_clip": 0.1, "batches_per_epoch": 3}},
