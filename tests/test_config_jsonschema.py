@@ -133,6 +133,7 @@ def test_what_the_file_may_not_say_is_invalid(path: str, value: object) -> None:
 def test_every_kind_of_every_section_can_be_named() -> None:
     required = {
         "csv": {"path": "a.csv", "target": "y"},
+        "audio": {"path": "sounds"},
         "npz": {"path": "a.npz"},
         "tensors": {"path": "a.pt"},
         "series": {"path": "a.csv", "target": "y"},

@@ -12,6 +12,7 @@ from tuner.config.messages import Problems, suggestion, unknown_key
 from tuner.config.metrics import COSTS, METRICS
 from tuner.config.schema import Confirm, CsvData, GridSampler, Objective, PythonData, Search, Section
 from tuner.config.schema.arrays import ArrayData
+from tuner.config.schema.audio import AudioData
 from tuner.config.schema.series import SeriesData
 from tuner.config.schema.text import TextData
 from tuner.config.sections import TRIAL_SECTIONS, build, read_section, validate
@@ -97,7 +98,7 @@ def task_of(data: Section | None) -> str | None:
     """The task of a data source, where its section tells; None where only the data can."""
     if isinstance(data, SeriesData):
         return "regression"
-    if isinstance(data, (CsvData, PythonData, ArrayData, TextData)):
+    if isinstance(data, (CsvData, PythonData, ArrayData, AudioData, TextData)):
         return None if data.task == "auto" else data.task
     if data is None:
         return None

@@ -23,7 +23,8 @@ _FORBIDDEN = {
     ),
     "data.download": _SAME_DATA,
     **dict.fromkeys(
-        ("data.time", "data.group", "data.horizon", "data.look_back", "data.gaps", "data.missing"), _SAME_DATA
+        ("data.file", "data.time", "data.group", "data.horizon", "data.look_back", "data.gaps", "data.missing"),
+        _SAME_DATA,
     ),
     **dict.fromkeys(
         ("data.subset", "data.classes", "data.size", "data.image_size", "data.num_classes", "data.signal", "data.name"),

@@ -15,9 +15,7 @@ import torch
 
 from tuner import seeding
 from tuner.config.metrics import METRICS
-from tuner.config.schema import CsvData, Data, PythonData
-from tuner.config.schema.arrays import ArrayData
-from tuner.config.schema.text import TextData
+from tuner.config.schema import Data, PythonData
 from tuner.data import cache
 from tuner.data.cache import DamagedError, FileRecord
 from tuner.data.datasets import Items, ItemSource
@@ -76,7 +74,7 @@ def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Pa
 
 
 def _wanted_task(data: Data, metric: str) -> WantedTask:
-    own: WantedTask = data.task if isinstance(data, (CsvData, PythonData, ArrayData, TextData)) else "auto"
+    own: WantedTask = getattr(data, "task", "auto")  # many kinds have the option
     known = METRICS[metric].task if metric in METRICS else "any"  # own training code has metrics of its own
     wanted: WantedTask = "auto" if known == "any" else known
     if "auto" not in (own, wanted) and own != wanted:

@@ -11,15 +11,17 @@ import torch
 
 from tuner.data.encoders import ImageEncoder, TensorEncoder
 from tuner.data.scaling import Scaling, apply
+from tuner.data.sounds import SoundEncoder
 from tuner.data.tables import TableEncoder
 from tuner.data.tokens import TextEncoder
 from tuner.data.windows import WindowEncoder
 
-Encoder = ImageEncoder | TableEncoder | TensorEncoder | WindowEncoder | TextEncoder
+Encoder = ImageEncoder | TableEncoder | TensorEncoder | WindowEncoder | TextEncoder | SoundEncoder
 ENCODER_KINDS: dict[str, type[Encoder]] = {
     "image": ImageEncoder,
     "table": TableEncoder,
     "tensor": TensorEncoder,
+    "sound": SoundEncoder,
     "window": WindowEncoder,
     "text": TextEncoder,
 }

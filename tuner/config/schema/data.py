@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from tuner.config.schema.arrays import ArrayData
+from tuner.config.schema.audio import AudioData
 from tuner.config.schema.images import EmnistData, FakeImages, ImageData, ImageFolderData, TorchvisionData
 from tuner.config.schema.own_data import PythonData
 from tuner.config.schema.series import SeriesData
@@ -11,7 +12,7 @@ from tuner.config.schema.tables import CsvData
 from tuner.config.schema.text import TextData
 
 Images = ImageData | EmnistData | FakeImages | TorchvisionData | ImageFolderData
-Data = SklearnData | Images | CsvData | SeriesData | ArrayData | TextData | PythonData
+Data = SklearnData | Images | CsvData | SeriesData | ArrayData | AudioData | TextData | PythonData
 
 DATA_KINDS: dict[str, type[Data]] = {
     "digits": SklearnData,
@@ -32,6 +33,7 @@ DATA_KINDS: dict[str, type[Data]] = {
     "image_folder": ImageFolderData,
     "csv": CsvData,
     "series": SeriesData,
+    "audio": AudioData,
     "npz": ArrayData,
     "tensors": ArrayData,
     "text": TextData,

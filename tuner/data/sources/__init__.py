@@ -11,6 +11,7 @@ from tuner.data.datasets import Items, ItemSource
 from tuner.data.decoded import Decoded, Request
 from tuner.data.sources import (
     array_files,
+    audio,
     classic_images,
     csv_table,
     fake_images,
@@ -62,6 +63,7 @@ SOURCES: dict[str, Source] = {
     "series": Source(files=forecast.files, read=forecast.read),
     "text": Source(files=text.files, read=text.read),
     "python": Source(files=python_dataset.files, read=python_dataset.read, open_items=Items.open),
+    "audio": Source(files=audio.files, read=audio.read),
     "npz": _ARRAYS,
     "tensors": _ARRAYS,
 }

@@ -76,7 +76,7 @@ class Listing:
             )
         if not root.is_dir():
             raise DataError(f"{root}: a file; data.path names a folder with a folder a class")
-        parts = _parts(root)
+        parts = parts_in(root)
         labels = _labels(data, parts)
         found = {part: _images(folder, labels, data, is_train=part == "train") for part, folder in parts.items()}
         paths = [path for by_class in found.values() for paths in by_class for path in paths]
@@ -96,20 +96,20 @@ class Listing:
         return given
 
 
-def _parts(root: Path) -> dict[str, Path]:
+def parts_in(root: Path) -> dict[str, Path]:
     """The folders of the parts; the root itself for training where it has the classes.
 
     A class may be called train: a part's folder has folders in it.
     """
     found = {}
     for part in PARTS:
-        folder = next((root / name for name in NAMES[part] if _folders(root / name)), None)
+        folder = next((root / name for name in NAMES[part] if folders_in(root / name)), None)
         if folder is not None:
             found[part] = folder
     return found if "train" in found else {"train": root}
 
 
-def _folders(path: Path) -> list[str]:
+def folders_in(path: Path) -> list[str]:
     """Names of the folders in a folder; those that are hidden do not count."""
     if not path.is_dir():
         return []
@@ -119,7 +119,7 @@ def _folders(path: Path) -> list[str]:
 
 def _labels(data: ImageFolderData, parts: dict[str, Path]) -> tuple[str, ...]:
     root = parts["train"]
-    names = _folders(root)
+    names = folders_in(root)
     if not names:
         raise DataError(
             f"{root}: no folders in it; expected one a class, such as {root / 'cat'} and {root / 'dog'}, or"
@@ -141,7 +141,7 @@ def _labels(data: ImageFolderData, parts: dict[str, Path]) -> tuple[str, ...]:
 
 def _images(folder: Path, labels: tuple[str, ...], data: ImageFolderData, *, is_train: bool) -> list[list[str]]:
     """The paths of each class's images, sorted."""
-    names = _folders(folder)
+    names = folders_in(folder)
     unknown = [] if is_train or data.classes else [name for name in names if name not in labels]
     if unknown:
         raise DataError(
