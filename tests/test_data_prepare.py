@@ -237,6 +237,13 @@ def test_stored_rows_are_shared_and_cannot_be_changed_by_a_reader(tmp_path: Path
     assert torch.equal(inputs(load(tmp_path)), before)
 
 
+def test_the_training_rows_of_each_class_are_counted(tmp_path: Path) -> None:
+    prepared = load(tmp_path)
+    y = torch.cat([y_B for _, y_B in eval_batches(prepared.train, prepared.preprocess, device=torch.device("cpu"))])
+    assert prepared.info.class_counts == tuple(torch.bincount(y).tolist())
+    assert sum(prepared.info.class_counts) == prepared.info.n_train
+
+
 def test_info_survives_json(tmp_path: Path) -> None:
     info = load(tmp_path).info
     assert DataInfo.from_json(json.loads(json.dumps(info.to_json()))) == info

@@ -36,6 +36,8 @@ class DataInfo:
     """The token that fills short sequences up; None where all have one length."""
     categories: tuple[int, ...] = ()
     """Number of codes of each of the last columns of a table (F,), which hold whole numbers from 0; () for none."""
+    class_counts: tuple[int, ...] = ()
+    """Training rows of each class; () where the task has no classes."""
     layout: Layout = ""
     """Axes of inputs with two, where the source knows: steps_first (L, F) for series, channels_first (C, L) for sound.
 
@@ -47,7 +49,7 @@ class DataInfo:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DataInfo:
         tuples: dict[str, Any] = {
-            name: tuple(data[name]) for name in ("input_shape", "labels", "categories") if name in data
+            name: tuple(data[name]) for name in ("input_shape", "labels", "categories", "class_counts") if name in data
         }
         return cls(**{**data, **tuples})
 

@@ -30,7 +30,7 @@ from tuner.data.targets import check_classes, check_parts
 from tuner.data.window_rows import StoredSteps, WindowRows
 from tuner.errors import DataError
 
-FORMAT = 1
+FORMAT = 2
 """Raised when what is stored changes its meaning; folders of another format are not opened."""
 NOT_DECODED = {"batch_size", "num_workers", "drop_last", "augment", "bucket"}
 """Options that may vary from trial to trial without the data being decoded again."""
@@ -186,9 +186,17 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
         n_val=len(split.val),
         n_test=len(split.test) + decoded.n_sealed,
         fingerprint=fingerprint,
+        class_counts=_class_counts(decoded, split),
         layout=decoded.layout,
         in_memory=decoded.rows.chunks(split.train[:1], preprocess) is not None,
     )
+
+
+def _class_counts(decoded: Decoded, split: SplitRows) -> tuple[int, ...]:
+    if decoded.task != "classification":
+        return ()
+    counts = np.bincount(decoded.targets[split.train], minlength=len(decoded.labels))
+    return tuple(counts.tolist())
 
 
 # ---------------------------------------------------------------------------------------------------------------- open
