@@ -272,6 +272,10 @@ def test_its_splits_become_parts_and_its_sizes_are_made_alike(signs: Path) -> No
 def test_what_torchvision_cannot_give_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"torchvision.datasets has no 'EuroSat'; did you mean 'EuroSAT'\?"):
         torchvision(tmp_path, name="EuroSat")
+    with pytest.raises(DataError, match=r"torchvision.datasets has no 'FakeData'"):
+        torchvision(tmp_path, name="FakeData")
+    with pytest.raises(DataError, match=r"CocoDetection cannot be made from .*annFile.*with kind: python"):
+        torchvision(tmp_path, name="CocoDetection")
     with pytest.raises(NotFoundError, match=r"EuroSAT: not found and data.download is false; looked in\n .*files"):
         torchvision(tmp_path)
     with pytest.raises(DataError, match=r"data.options.partition: EuroSAT takes no such option; available: root, "):

@@ -57,6 +57,7 @@ def test_a_folder_of_images_is_searched_exported_and_predicts_from_paths(
     assert result.status.counts["complete"] == 3
     export = best(storage=result.storage)
     model = tuner.load(export.path)
+    assert "Images of any size are brought to it (crop)" in (export.path / "README.md").read_text()
     new = [np.full((30, 13, 3), brightness, dtype=np.uint8) for brightness in (200, 40)]
     for number, pixels in enumerate(new):
         Image.fromarray(pixels).save(f"{number}.jpg")

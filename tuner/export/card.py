@@ -97,8 +97,13 @@ def _sizes(bundle: Bundle) -> str:
     data = bundle.data
     return (
         f"{data.n_train} rows for training, {data.n_val} for validation, {data.n_test} for the test; "
-        f"one input has shape {list(data.input_shape)}."
+        f"one input has shape {list(data.input_shape)}.{_images(bundle)}"
     )
+
+
+def _images(bundle: Bundle) -> str:
+    fit = bundle.preprocess.get("encoder", {}).get("fit")
+    return f" Images of any size are brought to it ({fit}): paths, PIL images or uint8 arrays." if fit else ""
 
 
 def _metrics(bundle: Bundle) -> list[str]:

@@ -37,11 +37,21 @@ def files(data: TorchvisionData, base_dir: Path) -> tuple[Path, ...]:  # noqa: A
 def open_items(data: TorchvisionData, base_dir: Path) -> Items:
     """All images, of train, then val, then test; NotFoundError when they are not there and cannot be downloaded."""
     datasets = torchvision_datasets()
-    names = [name for name in datasets.__all__ if inspect.isclass(getattr(datasets, name))]
+    names = [name for name in datasets.__all__ if _has_root(getattr(datasets, name))]
     if data.name not in names:
         raise DataError(f"data.name: torchvision.datasets has no {data.name!r}{suggestion(data.name, names)}")
-    found = _open(getattr(datasets, data.name), data, base_dir)
+    try:
+        found = _open(getattr(datasets, data.name), data, base_dir)
+    except (TypeError, ImportError) as error:
+        raise DataError(
+            f"data.name: {data.name} cannot be made from data.root and data.options ({describe(error)}); give what it"
+            " asks for, or wrap it in a function of your own with kind: python"
+        ) from error
     return Items(target=f"torchvision's {data.name}", parts=found, sizes={part: len(found[part]) for part in found})
+
+
+def _has_root(dataset: Any) -> bool:
+    return inspect.isclass(dataset) and "root" in inspect.signature(dataset).parameters
 
 
 def read(data: TorchvisionData, request: Request) -> Decoded:
