@@ -170,17 +170,6 @@ def test_items_may_be_dicts(tmp_path: Path, key: str) -> None:
     assert load(tmp_path, code).info.input_shape == (3, 4, 5)
 
 
-def test_a_dict_with_several_inputs_is_refused(tmp_path: Path) -> None:
-    code = """
-    class Mine(Base):
-        def __getitem__(self, i):
-            return {"a": 1.0, "b": 2.0, "y": 0}
-    """
-    assert "mine.py:Mine: item 0: a dict with the keys a, b, y; expected one input and one target" in refusal(
-        tmp_path, code
-    )
-
-
 def test_a_mapping_of_parts_is_used_as_it_is_and_completed(tmp_path: Path) -> None:
     code = """
     def Mine(scale):

@@ -22,6 +22,7 @@ _FORBIDDEN = {
         _SAME_DATA,
     ),
     "data.download": _SAME_DATA,
+    **dict.fromkeys(("data.target_key", "data.input_keys"), _SAME_DATA),
     **dict.fromkeys(
         ("data.file", "data.time", "data.group", "data.horizon", "data.look_back", "data.gaps", "data.missing"),
         _SAME_DATA,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,11 +13,11 @@ from torch.utils.data import IterableDataset
 
 from tuner.config.messages import suggestion
 from tuner.config.schema import PythonData
+from tuner.data.item_keys import Keys
 from tuner.data.splits import PARTS
 from tuner.errors import DataError, TunerError
 from tuner.registry import load_target
 
-TARGET_KEYS = ("y", "target", "label", "labels")
 PAIR = 2
 
 
@@ -49,6 +49,7 @@ class Items:
     target: str
     parts: Mapping[str, MapStyle]
     sizes: Mapping[str, int]
+    keys: Keys = field(default_factory=Keys)
 
     @classmethod
     def open(cls, data: PythonData, base_dir: Path) -> Items:
@@ -58,7 +59,7 @@ class Items:
             found = _call(data.target, found, data.options)
         elif data.options:
             raise DataError(f"{data.target}: takes no data.options, since it is not a class or function")
-        parts = dict(found) if isinstance(found, Mapping) else {"train": found}
+        parts = _parts(data.target, found)
         for name in parts:
             if name not in PARTS:
                 raise DataError(
@@ -67,7 +68,12 @@ class Items:
         if "train" not in parts:
             raise DataError(f"{data.target}: the mapping has no 'train'; got {', '.join(parts) or 'nothing'}")
         ordered = {name: _map_style(data.target, name, parts[name]) for name in PARTS if parts.get(name) is not None}
-        return cls(target=data.target, parts=ordered, sizes={name: len(part) for name, part in ordered.items()})
+        return cls(
+            target=data.target,
+            parts=ordered,
+            sizes={name: _length(data.target, name, part) for name, part in ordered.items()},
+            keys=Keys(target=data.target_key, inputs=data.input_keys),
+        )
 
     def __len__(self) -> int:
         return sum(self.sizes.values())
@@ -90,7 +96,7 @@ class Items:
         except Exception as error:  # the user's code can raise anything
             raise DataError(f"{self.name(row)} raised {describe(error)}") from error
         try:
-            return _pair(item)
+            return self.keys.pair(item)
         except ValueError as error:
             raise DataError(f"{self.name(row)}: {error}") from error
 
@@ -138,26 +144,24 @@ def _map_style(target: str, name: str, part: Any) -> MapStyle:
     if isinstance(part, IterableDataset) or not isinstance(part, MapStyle):
         raise DataError(
             f"{target}: {name} is {type(part).__name__}; expected a map-style Dataset (with __len__ and __getitem__),"
-            f" or a mapping of {', '.join(PARTS)}"
+            f" or a tuple or mapping of {', '.join(PARTS)}"
         )
     return part
 
 
-def _pair(item: Any) -> tuple[Any, Any]:
-    if isinstance(item, Mapping):
-        return _pair_of_mapping(item)
-    if isinstance(item, (tuple, list)) and len(item) == PAIR:
-        return item[0], item[1]
-    got = f"{type(item).__name__} of {len(item)}" if isinstance(item, (tuple, list)) else type(item).__name__
-    raise ValueError(f"an item is {got}; expected (x, y), or a dict with an input and one of {', '.join(TARGET_KEYS)}")
+def _parts(target: str, found: Any) -> dict[Any, Any]:
+    """A mapping of parts, two or three of them in a tuple (train, val, test), or the training part alone."""
+    if isinstance(found, Mapping):
+        return dict(found)
+    if not isinstance(found, tuple):
+        return {"train": found}
+    if len(found) not in (PAIR, len(PARTS)):
+        raise DataError(f"{target}: a tuple of {len(found)}; expected (train, val) or (train, val, test)")
+    return dict(zip(PARTS, found, strict=False))
 
 
-def _pair_of_mapping(item: Mapping[Any, Any]) -> tuple[Any, Any]:
-    targets = [key for key in TARGET_KEYS if key in item]
-    inputs = [key for key in item if key not in TARGET_KEYS]
-    if len(targets) != 1 or len(inputs) != 1:
-        raise ValueError(
-            f"a dict with the keys {', '.join(map(str, item))}; expected one input and one target,"
-            f" the target named one of {', '.join(TARGET_KEYS)}"
-        )
-    return item[inputs[0]], item[targets[0]]
+def _length(target: str, name: str, part: MapStyle) -> int:
+    try:
+        return len(part)
+    except Exception as error:  # the user's code can raise anything
+        raise DataError(f"{target}: the length of {name} raised {describe(error)}") from error

@@ -9,8 +9,9 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-from tuner.data.encoders import ImageEncoder, TensorEncoder
+from tuner.data.encoders import ImageEncoder, ItemEncoder
 from tuner.data.info import Layout
+from tuner.data.named import NamedEncoder
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array, float_scaling, pixel_scaling
 from tuner.data.splits import Indices
@@ -80,7 +81,7 @@ class ArrayRows:
     """Images and tensors: one array in stored form, in memory or memory-mapped."""
 
     array: Array
-    encoder: ImageEncoder | TensorEncoder
+    encoder: ItemEncoder
     peak: float = 255.0
     """The largest possible pixel value; what pixels are divided by when they are not normalised."""
 
@@ -88,6 +89,9 @@ class ArrayRows:
         if isinstance(self.encoder, ImageEncoder):
             pixels = pixel_scaling(self._pieces(train, CACHED_BYTES), peak=self.peak, normalize=normalize)
             return Preprocess(encoder=self.encoder, scaling=pixels)
+        if isinstance(self.encoder, NamedEncoder):
+            named = self.encoder.fit(lambda: self._pieces(train), normalize=normalize)
+            return Preprocess(encoder=self.encoder, scaling=named)
         if self.encoder.dtype == "int64" or not normalize:
             return Preprocess(encoder=self.encoder)
         scaling = float_scaling(lambda: self._pieces(train), self.encoder.shape)

@@ -12,6 +12,7 @@ import torch
 
 from tuner.data.fitting import Fit, fitted, images_in, opened
 from tuner.data.items import is_pil, stored_form
+from tuner.data.named import NamedEncoder
 from tuner.data.scaling import Array
 from tuner.errors import DataError
 
@@ -91,6 +92,14 @@ class TensorEncoder:
         return cls(shape=tuple(data["shape"]), dtype=data["dtype"])
 
 
+ItemEncoder = ImageEncoder | NamedEncoder | TensorEncoder
+
+
+def encoder_of_item(x: Any) -> ItemEncoder:
+    """The encoder of inputs like this one; ValueError when it cannot be converted."""
+    return NamedEncoder.of(x) if isinstance(x, Mapping) else encoder_of(stored_form(x))
+
+
 def encoder_of(stored: Array) -> ImageEncoder | TensorEncoder:
     """The encoder whose rows look like this one."""
     if stored.dtype == np.uint8:
@@ -99,8 +108,10 @@ def encoder_of(stored: Array) -> ImageEncoder | TensorEncoder:
     return TensorEncoder(shape=stored.shape, dtype="int64" if stored.dtype == np.int64 else "float32")
 
 
-def encode_item(x: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
+def encode_item(x: Any, encoder: ItemEncoder) -> Array:
     """One row; ValueError when it is not of the shape and type that the others have."""
+    if isinstance(encoder, NamedEncoder):
+        return encoder.encode_item(x)
     if isinstance(encoder, ImageEncoder):
         x = opened(x) if isinstance(x, (str, Path)) else x
         if encoder.fit:

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Layout = Literal["", "steps_first", "channels_first"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputField:
+    """One of several inputs that an item has by name."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: Literal["uint8", "float32", "int64"]
+    """As it was given: uint8 and float32 reach the model as scaled float32, int64 as it is."""
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> InputField:
+        return cls(**{**data, "shape": tuple(data["shape"])})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +61,8 @@ class DataInfo:
     """Axes of inputs with two, where the source knows: steps_first (L, F) for series, channels_first (C, L) for sound.
 
     Models that want them the other way round turn them; without it they take them as they are."""
+    inputs: tuple[InputField, ...] = ()
+    """The named inputs that one row (F,) holds, flattened and one after the other; () where an item has one input."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -51,7 +72,8 @@ class DataInfo:
         tuples: dict[str, Any] = {
             name: tuple(data[name]) for name in ("input_shape", "labels", "categories", "class_counts") if name in data
         }
-        return cls(**{**data, **tuples})
+        inputs = tuple(InputField.from_json(field) for field in data.get("inputs", ()))
+        return cls(**{**data, **tuples, "inputs": inputs})
 
 
 NO_DATA = DataInfo(

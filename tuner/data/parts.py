@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from tuner.data.datasets import ItemSource
-from tuner.data.encoders import ImageEncoder, TensorEncoder, encode_item
+from tuner.data.encoders import ItemEncoder, encode_item
 from tuner.data.lengths import row_lengths
 from tuner.errors import DataError
 
@@ -89,7 +89,7 @@ class StreamPart:
     rows: Tensor
     """The number of each row among all items."""
     targets: Tensor
-    encoder: ImageEncoder | TensorEncoder
+    encoder: ItemEncoder
     costs: list[ItemCost] = field(default_factory=list, repr=False)
     """What an item takes, once it was measured in this process."""
 

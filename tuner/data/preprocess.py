@@ -10,15 +10,18 @@ import numpy as np
 import torch
 
 from tuner.data.encoders import ImageEncoder, TensorEncoder
+from tuner.data.info import InputField
+from tuner.data.named import NamedEncoder
 from tuner.data.scaling import Scaling, apply
 from tuner.data.sounds import SoundEncoder
 from tuner.data.tables import TableEncoder
 from tuner.data.tokens import TextEncoder
 from tuner.data.windows import WindowEncoder
 
-Encoder = ImageEncoder | TableEncoder | TensorEncoder | WindowEncoder | TextEncoder | SoundEncoder
+Encoder = ImageEncoder | NamedEncoder | TableEncoder | TensorEncoder | WindowEncoder | TextEncoder | SoundEncoder
 ENCODER_KINDS: dict[str, type[Encoder]] = {
     "image": ImageEncoder,
+    "named": NamedEncoder,
     "table": TableEncoder,
     "tensor": TensorEncoder,
     "sound": SoundEncoder,
@@ -57,12 +60,18 @@ class Preprocess:
         """The token that fills short texts up."""
         return self.encoder.tokens.padding if isinstance(self.encoder, TextEncoder) else None
 
+    @property
+    def inputs(self) -> tuple[InputField, ...]:
+        """The inputs that a row holds by name; empty where it is one input."""
+        return self.encoder.fields if isinstance(self.encoder, NamedEncoder) else ()
+
     def __call__(self, source: Any) -> torch.Tensor:
         """The inputs [B, *input_shape] of a batch, on the CPU.
 
         Images: uint8 arrays, or a list of them or of PIL images. Tables: a DataFrame, a list of mappings, or an array
         of numbers. Texts: a list of them, or a table with their column. A user's own dataset: a batch, or a list of
-        what its items hold. Raises DataError when `source` is not of the trained form.
+        what its items hold (dicts, or a dict of batches, where they have several inputs). Raises DataError when
+        `source` is not of the trained form.
         """
         stored = torch.from_numpy(np.ascontiguousarray(self.encoder.encode(source)))
         return apply(stored, None if self.scaling is None else self.scaling.constants(torch.device("cpu")))
@@ -72,6 +81,7 @@ class Preprocess:
             "mean": list(self.scaling.mean),
             "std": list(self.scaling.std),
             "n_trailing": self.scaling.n_trailing,
+            **({"repeats": list(self.scaling.repeats)} if self.scaling.repeats else {}),
         }
         return {"encoder": self.encoder.to_json(), "scaling": scaling}
 
@@ -81,5 +91,5 @@ class Preprocess:
         scaling = data["scaling"]
         if scaling is None:
             return cls(encoder=encoder)
-        mean, std = tuple(scaling["mean"]), tuple(scaling["std"])
-        return cls(encoder=encoder, scaling=Scaling(mean=mean, std=std, n_trailing=scaling["n_trailing"]))
+        lists = {name: tuple(scaling[name]) for name in ("mean", "std", "repeats") if name in scaling}
+        return cls(encoder=encoder, scaling=Scaling(**lists, n_trailing=scaling["n_trailing"]))

@@ -26,13 +26,19 @@ class Scaling:
     std: tuple[float, ...]
     n_trailing: int
     """Axes of a row after the channels: 2 for images, 0 for vectors and sequences."""
+    repeats: tuple[int, ...] = ()
+    """How many values of a row (F,) share each mean and std; () where each has its own."""
 
     def constants(self, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and 1 / std as float32 that broadcast over a batch."""
         shape = (-1,) + (1,) * self.n_trailing
-        mean = torch.tensor(self.mean, dtype=torch.float64).reshape(shape)
-        inverse = 1.0 / torch.tensor(self.std, dtype=torch.float64).reshape(shape)
+        mean = self._spread(self.mean).reshape(shape)
+        inverse = 1.0 / self._spread(self.std).reshape(shape)
         return mean.float().to(device), inverse.float().to(device)
+
+    def _spread(self, values: tuple[float, ...]) -> torch.Tensor:
+        spread = torch.tensor(values, dtype=torch.float64)
+        return spread.repeat_interleave(torch.tensor(self.repeats)) if self.repeats else spread
 
 
 def apply(stored: torch.Tensor, constants: tuple[torch.Tensor, torch.Tensor] | None) -> torch.Tensor:

@@ -13,27 +13,33 @@ from torch import nn
 from tuner.config.schema import PythonModel
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError, Place
+from tuner.models.named_inputs import give_by_name
 from tuner.registry import load_target
 
 
 def build_python_model(config: PythonModel, info: DataInfo, n_outputs: int, base_dir: Path) -> nn.Module:
     """Call the target with its options and with what its signature asks for of input_shape, n_classes, n_outputs.
 
-    `n_classes` is there in classification only; an option of the same name wins. Raises ConfigError when the target
-    cannot be called so or returns no Module; what its own code raises is passed on unchanged.
+    `n_classes` is there in classification only, `input_shapes` where items have several inputs; an option of the same
+    name wins. Raises ConfigError when the target cannot be called so or returns no Module; what its own code raises is
+    passed on unchanged.
     """
     target = _callable(config.target, load_target(config.target, base_dir))
     arguments = _arguments(config, target, _offered(info, n_outputs))
     model = target(**arguments)
     if not isinstance(model, nn.Module):
         raise _error(f"{config.target!r} must return a torch.nn.Module, got {type(model).__name__}")
+    if info.inputs:
+        give_by_name(model, info.inputs, config.target)
     if any(nn.parameter.is_lazy(tensor) for tensor in (*model.parameters(), *model.buffers())):
         _materialise(model, info)
     return model
 
 
 def _offered(info: DataInfo, n_outputs: int) -> dict[str, Any]:
-    offered = {"input_shape": info.input_shape, "n_outputs": n_outputs}
+    offered: dict[str, Any] = {"input_shape": info.input_shape, "n_outputs": n_outputs}
+    if info.inputs:
+        offered["input_shapes"] = {field.name: field.shape for field in info.inputs}
     return {**offered, "n_classes": info.n_targets} if info.task == "classification" else offered
 
 

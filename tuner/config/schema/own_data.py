@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from tuner.config.schema.base import Task
+from tuner.config.schema.base import Names, Task
 from tuner.config.schema.sources import DataSection
 
 
 class PythonData(DataSection):
-    """A user's own Dataset, or a function that returns one or a mapping of train, val and test."""
+    """A user's own Dataset, or a function that returns one, a tuple or a mapping of train, val and test."""
 
     kind: Literal["python"] = "python"
     target: str
@@ -19,3 +19,7 @@ class PythonData(DataSection):
     task: Task = "auto"
     in_memory: Literal["auto"] | bool = "auto"
     """Stack all items into one tensor; `auto` does so when they fit and are the same each time they are asked for."""
+    target_key: str | None = None
+    """Items that are dicts: the key of the target; null for the one of y, target, label, labels."""
+    input_keys: Names = ()
+    """Items that are dicts: the keys of the inputs; empty for all but the target. Several reach forward by name."""

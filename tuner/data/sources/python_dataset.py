@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,10 +23,12 @@ from tuner.config.schema import PythonData
 from tuner.data.cache import write_rows
 from tuner.data.datasets import Items, ItemSource, load
 from tuner.data.decoded import CHUNK_BYTES, ArrayRows, Decoded, Request, Rows, Task, WantedTask
-from tuner.data.encoders import ImageEncoder, TensorEncoder, encode_item, encoder_of
+from tuner.data.encoders import ImageEncoder, ItemEncoder, encode_item, encoder_of_item
 from tuner.data.global_rng import moved_since, seeded, states
 from tuner.data.info import DataInfo
+from tuner.data.item_keys import TARGET_KEYS
 from tuner.data.items import stored_form
+from tuner.data.named import NamedEncoder, stored_input
 from tuner.data.parts import ArrayPart, Part, StreamPart
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array, float_scaling, pixel_scaling
@@ -61,7 +63,7 @@ def read(data: PythonData, request: Request) -> Decoded:
         n_open = len(items) - items.sizes.get("test", 0)
         if not n_open:
             raise DataError(f"{data.target}: the dataset has no items")
-        encoder = encoder_of(_read_stored(items, 0))
+        encoder = _encoder(items)
         random = _is_random(items, n_open)
         values: list[Array] = []
         chunks = _chunks(items, range(n_open), encoder, values)
@@ -86,7 +88,7 @@ def read(data: PythonData, request: Request) -> Decoded:
     )
 
 
-def read_test(items: Items, encoder: ImageEncoder | TensorEncoder, info: DataInfo, *, seed: int) -> Part:
+def read_test(items: Items, encoder: ItemEncoder, info: DataInfo, *, seed: int) -> Part:
     """The items of the test part, read now for the first time; DataError names what is wrong with one."""
     rows = range(len(items) - items.sizes["test"], len(items))
     values: list[Array] = []
@@ -121,7 +123,7 @@ class StreamRows:
     """Items that are read again in every epoch."""
 
     items: ItemSource
-    encoder: ImageEncoder | TensorEncoder
+    encoder: ItemEncoder
     seed: int
 
     def fit(self, train: Indices, *, normalize: bool) -> Preprocess:
@@ -130,6 +132,9 @@ class StreamRows:
         if isinstance(self.encoder, ImageEncoder):
             scaling = pixel_scaling(self._pieces(train[spread]), peak=255.0, normalize=normalize)
             return Preprocess(encoder=self.encoder, scaling=scaling)
+        if isinstance(self.encoder, NamedEncoder):
+            named = self.encoder.fit(lambda: self._pieces(train[spread]), normalize=normalize)
+            return Preprocess(encoder=self.encoder, scaling=named)
         if self.encoder.dtype == "int64" or not normalize:
             return Preprocess(encoder=self.encoder)
         scaling = float_scaling(lambda: self._pieces(train[spread]), self.encoder.shape)
@@ -147,7 +152,7 @@ class StreamRows:
 # ---------------------------------------------------------------------------------------------------------- the inputs
 
 
-def _encode(items: ItemSource, row: int, x: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
+def _encode(items: ItemSource, row: int, x: Any, encoder: ItemEncoder) -> Array:
     try:
         return encode_item(x, encoder)
     except ValueError as error:
@@ -159,19 +164,34 @@ def _is_random(items: Items, n_open: int) -> bool:
     before = states()
     for row in np.unique(np.linspace(0, n_open - 1, N_PROBED).astype(np.int64)).tolist():
         first, *others = (_read_stored(items, row) for _ in range(N_ASKED))
-        if any(not np.array_equal(first, other) for other in others):
+        if not all(_are_equal(first, other) for other in others):
             return True
     return moved_since(before)
 
 
-def _read_stored(items: Items, row: int) -> Array:
+def _encoder(items: Items) -> ItemEncoder:
     try:
-        return stored_form(items.read(row)[0])
+        return encoder_of_item(items.read(0)[0])
+    except ValueError as error:
+        raise DataError(f"{items.name(0)}: {error}") from error
+
+
+def _read_stored(items: Items, row: int) -> dict[str, Array]:
+    """The inputs of an item by name, of whatever shape; one input has none."""
+    x, _ = items.read(row)
+    try:
+        if isinstance(x, Mapping):
+            return {name: stored_input(name, value) for name, value in x.items()}
+        return {"": stored_form(x)}
     except ValueError as error:
         raise DataError(f"{items.name(row)}: {error}") from error
 
 
-def _is_stacked(data: PythonData, n_items: int, encoder: ImageEncoder | TensorEncoder, *, random: bool) -> bool:
+def _are_equal(one: dict[str, Array], other: dict[str, Array]) -> bool:
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def _is_stacked(data: PythonData, n_items: int, encoder: ItemEncoder, *, random: bool) -> bool:
     if data.in_memory != "auto":
         return bool(data.in_memory)
     size_bytes = n_items * int(np.prod(encoder.shape)) * np.dtype(encoder.dtype).itemsize
@@ -189,7 +209,7 @@ def available_memory_bytes() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
 
 
-def _chunks(items: Items, rows: range, encoder: ImageEncoder | TensorEncoder, values: list[Array]) -> Iterator[Array]:
+def _chunks(items: Items, rows: range, encoder: ItemEncoder, values: list[Array]) -> Iterator[Array]:
     """Inputs in pieces; the target of each item is appended to `values`."""
     row_bytes = int(np.prod(encoder.shape)) * np.dtype(encoder.dtype).itemsize
     piece: list[Array] = []
@@ -204,7 +224,7 @@ def _chunks(items: Items, rows: range, encoder: ImageEncoder | TensorEncoder, va
         yield np.stack(piece)
 
 
-def _stack(path: Path, chunks: Iterator[Array], n_rows: int, encoder: ImageEncoder | TensorEncoder) -> ArrayRows:
+def _stack(path: Path, chunks: Iterator[Array], n_rows: int, encoder: ItemEncoder) -> ArrayRows:
     write_rows(path, chunks, n_rows=n_rows, row_shape=encoder.shape, dtype=encoder.dtype)
     return ArrayRows(array=np.load(path, mmap_mode="r"), encoder=encoder)
 
@@ -235,6 +255,8 @@ def _given(items: Items) -> dict[str, Indices]:
 
 
 def _target_value(items: Items, row: int, y: Any) -> Array:
+    if y is None:
+        return np.zeros(0, dtype=np.float32)
     value = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else np.asarray(y)
     if value.dtype.kind not in "biuf" or value.ndim > 1 or value.size == 0:
         raise DataError(
@@ -250,6 +272,11 @@ def _targets(items: Items, values: list[Array], wanted: WantedTask) -> tuple[Tas
         if len(value) != width:
             raise DataError(f"{items.name(row)}: {len(value)} targets; expected {width}, as the first item has")
     table = np.stack(values)
+    if not width and str(wanted) != "autoencoding":
+        raise DataError(
+            f"{items.name(0)}: no target; expected (x, y), or a dict with one of {', '.join(TARGET_KEYS)}; name its key"
+            " in data.target_key, or set data.task: autoencoding where there is none"
+        )
     if wanted == "auto":
         wanted = "regression" if table.dtype.kind == "f" else "classification"
     return wanted, _quantities(items, table) if wanted == "regression" else _classes(items, table)
