@@ -144,8 +144,8 @@ def test_an_option_of_another_kind_is_unknown_and_what_there_is_is_listed() -> N
         (
             "objective: {metric: r2}",
             (
-                "2:21: objective.metric: r2 is for regression, but digits is classification; one of loss, accuracy, "
-                "balanced_accuracy, precision_macro, recall_macro, f1_macro, f1_weighted, roc_auc, "
+                "2:21: objective.metric: r2 is for regression and autoencoding, but digits is classification; one of "
+                "loss, accuracy, balanced_accuracy, precision_macro, recall_macro, f1_macro, f1_weighted, roc_auc, "
                 "average_precision, log_loss"
             ),
         ),

@@ -173,7 +173,10 @@ def test_long_and_deep_texts_are_refused() -> None:
             "3:16: constraints.0: model.width has a value for each layer; name one of them, such as ",
         ),
         ('["test/accuracy > 0.9"]', "3:16: constraints.0: constraints are on metrics of the validation part"),
-        ('["mse <= 3"]', "3:16: constraints.0: mse is for regression, but the data is for classification"),
+        (
+            '["mse <= 3"]',
+            "3:16: constraints.0: mse is for regression and autoencoding, but the data is for classification",
+        ),
         ('["zebra <= 3"]', "3:16: constraints.0: unknown name 'zebra'; known are params, latency_ms, epoch_seconds, "),
         ("[3]", '3:15: constraints.0: expected text such as "params <= 2e6", got 3'),
         ('"params <= 3"', "3:14: constraints: expected a list such as"),

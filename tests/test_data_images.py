@@ -402,7 +402,7 @@ def test_scikit_learns_sets_need_no_files(
 
 
 def test_classification_metrics_do_not_fit_diabetes(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"diabetes: its targets are for regression, .* such as rmse"):
+    with pytest.raises(DataError, match=r"diabetes: its targets are for regression, .* such as mse"):
         prepare(
             SklearnData(kind="diabetes"), metric="accuracy", seed=0, base_dir=tmp_path, cache_dir=tmp_path / "cache"
         )

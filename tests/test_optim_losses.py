@@ -142,14 +142,18 @@ def test_probabilities_of_half_precision_outputs_are_float32(config: Loss) -> No
         (
             Mse(),
             info(3),
-            "loss.kind: mse is for regression, this is classification; use auto or cross_entropy",
+            "loss.kind: mse is for regression and autoencoding, this is classification; use auto or cross_entropy",
         ),
         (
             CrossEntropy(),
             regression(),
-            "loss.kind: cross_entropy is for classification, this is regression; use auto or mse",
+            "loss.kind: cross_entropy is for classification and language, this is regression; use auto or mse",
         ),
-        (Bce(), regression(), "loss.kind: bce is for classification, this is regression; use auto or mse"),
+        (
+            Bce(),
+            regression(),
+            "loss.kind: bce is for classification and multilabel, this is regression; use auto or mse",
+        ),
         (Bce(), info(10), "loss.kind: bce needs exactly 2 classes, the data has 10; use cross_entropy"),
         (
             AutoLoss(label_smoothing=0.1),

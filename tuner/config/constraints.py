@@ -90,10 +90,9 @@ class _Names:
         if metric in COSTS and metric == text:
             return None
         if metric in METRICS:
-            needed = METRICS[metric].task
-            if self._task is None or needed in ("any", self._task):
+            if self._task is None or self._task in METRICS[metric].tasks:
                 return None
-            return f"{metric} is for {needed}, but the data is for {self._task}"
+            return f"{metric} is for {METRICS[metric].text}, but the data is for {self._task}"
         if text.startswith(SPLITS):
             return "constraints are on metrics of the validation part, such as val/accuracy"
         return self._problem_of_param(text)

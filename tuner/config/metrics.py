@@ -9,26 +9,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+TASKS = ("classification", "regression", "multilabel", "autoencoding", "language")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricInfo:
-    """Which way is better, and for which task the metric is defined."""
+    """Which way is better, and for which tasks the metric is defined."""
 
     direction: Literal["maximize", "minimize"]
-    task: Literal["any", "classification", "regression"]
+    tasks: tuple[str, ...] = TASKS
+
+    @property
+    def text(self) -> str:
+        """The tasks, for people."""
+        return " and ".join(self.tasks)
 
 
 def _classification(direction: Literal["maximize", "minimize"] = "maximize") -> MetricInfo:
-    return MetricInfo(direction=direction, task="classification")
+    return MetricInfo(direction=direction, tasks=("classification",))
 
 
 def _regression(direction: Literal["maximize", "minimize"] = "minimize") -> MetricInfo:
-    return MetricInfo(direction=direction, task="regression")
+    return MetricInfo(direction=direction, tasks=("regression", "autoencoding"))
+
+
+def metrics_of(task: str) -> tuple[str, ...]:
+    """The metrics that are defined for a task, the loss first."""
+    return tuple(name for name, info in METRICS.items() if task in info.tasks)
 
 
 METRICS: dict[str, MetricInfo] = {
-    "loss": MetricInfo(direction="minimize", task="any"),
-    "accuracy": _classification(),
+    "loss": MetricInfo(direction="minimize"),
+    "accuracy": MetricInfo(direction="maximize", tasks=("classification", "language")),
     "balanced_accuracy": _classification(),
     "precision_macro": _classification(),
     "recall_macro": _classification(),
@@ -44,9 +56,9 @@ METRICS: dict[str, MetricInfo] = {
 }
 
 COSTS: dict[str, MetricInfo] = {
-    "params": MetricInfo(direction="minimize", task="any"),
-    "latency_ms": MetricInfo(direction="minimize", task="any"),
-    "epoch_seconds": MetricInfo(direction="minimize", task="any"),
+    "params": MetricInfo(direction="minimize"),
+    "latency_ms": MetricInfo(direction="minimize"),
+    "epoch_seconds": MetricInfo(direction="minimize"),
 }
 """What a model costs: trainable parameters, milliseconds of one forward pass of a batch, seconds of an epoch.
 

@@ -9,12 +9,9 @@ from typing import Any
 
 from tuner.config import own
 from tuner.config.messages import Problems, suggestion, unknown_key
-from tuner.config.metrics import COSTS, METRICS
-from tuner.config.schema import Confirm, CsvData, GridSampler, Objective, PythonData, Search, Section
-from tuner.config.schema.arrays import ArrayData
-from tuner.config.schema.audio import AudioData
-from tuner.config.schema.series import SeriesData
-from tuner.config.schema.text import TextData
+from tuner.config.metrics import COSTS, METRICS, metrics_of
+from tuner.config.schema import Confirm, GridSampler, Objective, Search, Section
+from tuner.config.schema.sources import DataSection
 from tuner.config.sections import TRIAL_SECTIONS, build, read_section, validate
 from tuner.space.document import Located, show
 from tuner.space.durations import parse_duration
@@ -23,7 +20,6 @@ from tuner.space.parameters import FloatRange, Space
 VERSION = 1
 ROOT_KEYS = ("version", "study", "seed", "objective", "constraints", *TRIAL_SECTIONS, "space", "search", "confirm")
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
-REGRESSION_DATA = ("diabetes",)
 
 
 def check_root(root: Located, problems: Problems) -> None:
@@ -86,23 +82,19 @@ def _metric_problem(name: str, data: Section | None) -> str | None:
         return None
     if name not in METRICS:
         return f"unknown metric {name!r}{suggestion(name, [*METRICS, *COSTS])}"
-    task, needed = task_of(data), METRICS[name].task
-    if task is None or needed in ("any", task):
+    task = task_of(data)
+    if task is None or task in METRICS[name].tasks:
         return None
-    fitting = [metric for metric, info in METRICS.items() if info.task in ("any", task)]
     source = getattr(data, "kind", "data")
-    return f"{name} is for {needed}, but {source} is {task}; one of {', '.join(fitting)}"
+    return f"{name} is for {METRICS[name].text}, but {source} is {task}; one of {', '.join(metrics_of(task))}"
 
 
 def task_of(data: Section | None) -> str | None:
     """The task of a data source, where its section tells; None where only the data can."""
-    if isinstance(data, SeriesData):
-        return "regression"
-    if isinstance(data, (CsvData, PythonData, ArrayData, AudioData, TextData)):
-        return None if data.task == "auto" else data.task
-    if data is None:
+    if not isinstance(data, DataSection):
         return None
-    return "regression" if getattr(data, "kind", "") in REGRESSION_DATA else "classification"
+    task = data.own_task if data.task == "auto" else data.task
+    return None if task == "auto" else task
 
 
 def read_confirm(root: Located, space: Space, problems: Problems, *, n_objectives: int = 1) -> Confirm | None:

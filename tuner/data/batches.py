@@ -22,7 +22,7 @@ from torch import Tensor
 from tuner.data.augment import Augmenter, Draws
 from tuner.data.lengths import batch_lengths, bucketed
 from tuner.data.mixing import mates_in
-from tuner.data.parts import ArrayPart, Part, StreamPart
+from tuner.data.parts import ArrayPart, Part, StreamPart, is_input
 from tuner.data.prefetch import moved
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import apply
@@ -69,11 +69,12 @@ def train_batches(
 ) -> Iterator[Batch]:
     """One epoch of (x, y) on the device, in an order that depends on `epoch_seed` alone.
 
-    `limit` takes its first batches. x is float32 as the model sees it (int64 for tokens), y is int64 [B] or float32
-    [B, n_targets]. Rows with padding are cut to the longest of their batch; with `bucket`, batches are of rows of about
-    one length. What a streamed dataset draws from the global generators is seeded from `epoch_seed` and the batch,
-    whichever process reads it; the generators of this process are left as they were. `num_workers`, and `loader`, which
-    has its own, matter to streamed data alone. Raises DataError when a streamed item cannot be read.
+    `limit` takes its first batches. x is float32 as the model sees it (int64 for tokens). y is int64 [B] ([B, L] for
+    language) or float32 [B, n_targets], which are the flattened inputs themselves for autoencoding. Rows with padding
+    are cut to the longest of their batch; with `bucket`, batches are of rows of about one length. What a streamed
+    dataset draws from the global generators is seeded from `epoch_seed` and the batch, whichever process reads it; the
+    generators of this process are left as they were. `num_workers`, and `loader`, which has its own, matter to streamed
+    data alone. Raises DataError when a streamed item cannot be read.
     """
     count = n_batches(len(part), batch_size=batch_size, drop_last=drop_last, limit=limit)
     lengths_N = _lengths(part, preprocess)
@@ -265,11 +266,13 @@ class _Reader:
         draws = None if plan.draws is None else plan.draws.on(self._device).split(n_rows)
         for number, (stored, given) in enumerate(blocks):
             x, targets = self._made_block(stored, given, plan.augmenter, draws[number] if draws else None)
+            y = x.flatten(1) if is_input(targets) else targets
             if n_rows == plan.rows:
-                yield x, targets
+                yield x, _cut(y, x.shape[1]) if cuts else y
             else:
-                for x_B, y_B in zip(torch.split(x, plan.rows), torch.split(targets, plan.rows), strict=True):
-                    yield (x_B[:, : next(lengths)].contiguous() if cuts else x_B), y_B
+                for x_B, y_B in zip(torch.split(x, plan.rows), torch.split(y, plan.rows), strict=True):
+                    length = next(lengths, None)
+                    yield (x_B, y_B) if length is None else (x_B[:, :length].contiguous(), _cut(y_B, length))
 
     def _made_block(self, stored: Tensor, targets: Tensor, augmenter: Augmenter | None, draws: Draws | None) -> Batch:
         if augmenter is None or draws is None:
@@ -280,6 +283,11 @@ class _Reader:
                 mates = torch.arange(len(x), device=x.device) + draws.mates
                 x, targets = augmenter.mixing(x, targets, draws.mixes, mates)
         return (x.contiguous(memory_format=torch.channels_last) if self._channels_last else x), targets
+
+
+def _cut(y: Tensor, length: int) -> Tensor:
+    """Targets of a batch that was cut to `length` positions: those of language have as many."""
+    return y[:, :length].contiguous() if y.dim() > 1 and not y.is_floating_point() else y
 
 
 def _stored(part: ArrayPart, plan: _Plan, n_rows: int, cuts: Sequence[int] | None) -> Iterator[Batch]:

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from tuner.config.schema import base
 from tuner.data.encoders import ImageEncoder, ItemEncoder
 from tuner.data.info import Layout
 from tuner.data.named import NamedEncoder
@@ -17,8 +18,8 @@ from tuner.data.scaling import Array, float_scaling, pixel_scaling
 from tuner.data.splits import Indices
 from tuner.data.tables import Columns, TableEncoder
 
-Task = Literal["classification", "regression"]
-WantedTask = Literal["auto", "classification", "regression"]
+Task = Literal["classification", "regression", "multilabel", "autoencoding", "language"]
+WantedTask = base.Task
 
 CHUNK_BYTES = 2**24
 """Float rows are summed in chunks of this size: another one changes the last bits of their scaling."""
@@ -32,6 +33,9 @@ class Request:
 
     base_dir: Path
     task: WantedTask
+    """What `data.task` or the objective's metric asks for; `auto` where neither does."""
+    tasks: frozenset[str]
+    """Those that the metric leaves: with f1_macro and several target columns it is multilabel."""
     seed: int
     scratch: Path
     """A folder for large temporary files; it is removed when the data has been prepared."""
@@ -51,7 +55,9 @@ class Rows(Protocol):
 class Decoded:
     """A whole data set: inputs, checked targets, and which rows have a part of their own already.
 
-    `targets` are int64 [N] in 0..K-1 (classification) or float32 [N, n_targets] (regression).
+    `targets` are int64 [N] in 0..K-1 (classification), float32 [N, n_targets] (regression), float32 [N, K] of 0 and 1
+    (multilabel, `labels` names the K), or int64 [N, L] (language: what is to be said at each position). They are
+    [N, 0] for autoencoding, whose targets are the inputs; a source may hand over any others, they are not looked at.
     """
 
     task: Task

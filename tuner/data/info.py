@@ -32,14 +32,16 @@ class DataInfo:
     """Sizes, shapes and classes of a prepared data set."""
 
     kind: str
-    task: Literal["classification", "regression", "none"]
+    task: Literal["classification", "regression", "multilabel", "autoencoding", "language", "none"]
     """none where there is no data that tuner knows of."""
     input_shape: tuple[int, ...]
     """Shape of one input as the model sees it: (C, H, W) for images, (F,) for tables."""
     n_targets: int
-    """Classes (classification) or target columns (regression)."""
+    """Classes (classification), target columns (regression), labels (multilabel), all values of one input
+    (autoencoding), or tokens of the vocabulary (language).
+    """
     labels: tuple[str, ...]
-    """Class names by index; empty for regression."""
+    """Class names by index, or what each column of a multilabel target says; empty for other tasks."""
     n_train: int
     n_val: int
     n_test: int

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.utils.data import Dataset, TensorDataset
 
 from tuner.data.info import DataInfo
-from tuner.data.parts import ArrayPart, Part, StreamPart
+from tuner.data.parts import ArrayPart, Part, StreamPart, is_input
 from tuner.data.prepare import Prepared
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import apply
@@ -39,7 +39,8 @@ def _rows(part: Part, preprocess: Preprocess) -> Rows:
     if isinstance(part, ArrayPart) and part.starts is not None:
         return _Windows(part, preprocess)
     if isinstance(part, ArrayPart):
-        return TensorDataset(_scaled(part.inputs, preprocess), part.targets.clone())
+        x = _scaled(part.inputs, preprocess)
+        return TensorDataset(x, x.flatten(1) if is_input(part.targets) else part.targets.clone())
     return _Streamed(part, preprocess)
 
 
@@ -72,4 +73,5 @@ class _Streamed(Rows):
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
         x, y = self._part.read([index])
-        return _scaled(x, self._preprocess)[0], y[0]
+        x = _scaled(x, self._preprocess)
+        return x[0], (x.flatten(1) if is_input(y) else y)[0]

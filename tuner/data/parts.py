@@ -109,3 +109,8 @@ class StreamPart:
 
 
 Part = ArrayPart | StreamPart
+
+
+def is_input(targets: Tensor) -> bool:
+    """Whether the inputs are the targets, as for autoencoding: there are none beside them, [N, 0]."""
+    return targets.dim() > 1 and targets.shape[1] == 0

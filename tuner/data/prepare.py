@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 
 from tuner import seeding
-from tuner.config.metrics import METRICS
+from tuner.config.metrics import METRICS, TASKS
 from tuner.config.schema import Data, PythonData
 from tuner.data import cache
 from tuner.data.cache import DamagedError, FileRecord
@@ -26,7 +27,7 @@ from tuner.data.preprocess import Preprocess
 from tuner.data.sources import SOURCES
 from tuner.data.sources.python_dataset import read_test
 from tuner.data.splits import PARTS, SplitRows, split_rows
-from tuner.data.targets import check_classes, check_parts
+from tuner.data.targets import check_classes, check_parts, without_targets
 from tuner.data.window_rows import StoredSteps, WindowRows
 from tuner.errors import DataError
 
@@ -61,48 +62,69 @@ def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Pa
     (python targets) and StorageError (no space).
     """
     cache_dir.mkdir(parents=True, exist_ok=True)
-    wanted = _wanted_task(data, metric)
+    wanted, tasks = _wanted_task(data, metric), _tasks_of(metric)
     with cache.locked(cache_dir / "lock"):
-        folder = cache_dir / _key(data, wanted, seed, base_dir)
+        folder = cache_dir / _key(data, wanted, tasks, seed, base_dir)
         try:
             return _open(folder, data, base_dir, seed)
         except DamagedError as problem:
             if folder.exists():
                 logger.warning("%s; decoding the data again", problem)
-        cache.build(folder, lambda scratch: _decode(scratch, data, wanted, seed=seed, base_dir=base_dir))
+        cache.build(folder, lambda scratch: _decode(scratch, data, wanted, tasks, seed=seed, base_dir=base_dir))
         return _open(folder, data, base_dir, seed, is_fresh=True)
 
 
 def _wanted_task(data: Data, metric: str) -> WantedTask:
-    own: WantedTask = getattr(data, "task", "auto")  # many kinds have the option
-    known = METRICS[metric].task if metric in METRICS else "any"  # own training code has metrics of its own
-    wanted: WantedTask = "auto" if known == "any" else known
-    if "auto" not in (own, wanted) and own != wanted:
-        raise DataError(f"data.task is {own}, but objective.metric {metric} is for {wanted}; change one of them")
-    return own if wanted == "auto" else wanted
+    """What `data.task` says; else what the metric leaves, where that is one of the two that targets mostly are."""
+    tasks = _tasks_of(metric)
+    if data.task != "auto":
+        if data.task not in tasks:
+            wanted = " and ".join(task for task in TASKS if task in tasks)
+            raise DataError(
+                f"data.task is {data.task}, but objective.metric {metric} is for {wanted}; change one of them"
+            )
+        return data.task
+    usual: list[WantedTask] = [task for task in ("classification", "regression") if task in tasks]
+    if len(usual) == 1:
+        return usual[0]
+    others: list[WantedTask] = [task for task in ("multilabel", "language") if task in tasks]
+    return others[0] if not usual and len(others) == 1 else "auto"
 
 
-def _key(data: Data, wanted: WantedTask, seed: int, base_dir: Path) -> str:
+def _tasks_of(metric: str) -> frozenset[str]:
+    """The tasks of a metric; own training code has metrics of its own, which say nothing."""
+    return frozenset(METRICS[metric].tasks if metric in METRICS else TASKS)
+
+
+def _key(data: Data, wanted: WantedTask, tasks: frozenset[str], seed: int, base_dir: Path) -> str:
     """A name for everything that the decoded data depends on."""
     sources = [
         (str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in SOURCES[data.kind].files(data, base_dir)
     ]
     section = data.model_dump(mode="json", exclude=NOT_DECODED)
-    text = json.dumps([FORMAT, section, wanted, seed, str(base_dir.resolve()), sources], sort_keys=True, default=str)
+    text = json.dumps(
+        [FORMAT, section, wanted, sorted(tasks), seed, str(base_dir.resolve()), sources], sort_keys=True, default=str
+    )
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 # -------------------------------------------------------------------------------------------------------------- decode
 
 
-def _decode(folder: Path, data: Data, wanted: WantedTask, *, seed: int, base_dir: Path) -> dict[str, Any]:
+def _decode(
+    folder: Path, data: Data, wanted: WantedTask, tasks: frozenset[str], *, seed: int, base_dir: Path
+) -> dict[str, Any]:
     """Write all parts into `folder`; the manifest's content."""
     scratch = folder / "scratch"
     scratch.mkdir()
-    request = Request(base_dir=base_dir, task=wanted, seed=seed, scratch=scratch)
+    request = Request(base_dir=base_dir, task=wanted, tasks=tasks, seed=seed, scratch=scratch)
     decoded = SOURCES[data.kind].read(data, request)
+    if wanted == "autoencoding":
+        decoded = without_targets(decoded)
     split = _split(decoded, data, seed)
     preprocess = decoded.rows.fit(split.train, normalize=data.normalize)
+    if wanted == "autoencoding" and preprocess.input_dtype != "float32":
+        raise DataError("data.task: autoencoding rebuilds numbers, and these inputs are tokens; take task: language")
     files = _write_parts(folder, decoded, split, preprocess)
     for path in scratch.iterdir():
         path.unlink()
@@ -180,7 +202,7 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
         input_dtype=preprocess.input_dtype,
         n_tokens=preprocess.n_tokens,
         padding=preprocess.padding,
-        n_targets=len(decoded.labels) if decoded.task == "classification" else decoded.targets.shape[1],
+        n_targets=_n_targets(decoded, preprocess),
         labels=decoded.labels,
         n_train=len(split.train),
         n_val=len(split.val),
@@ -198,6 +220,14 @@ def _class_counts(decoded: Decoded, split: SplitRows) -> tuple[int, ...]:
         return ()
     counts = np.bincount(decoded.targets[split.train], minlength=len(decoded.labels))
     return tuple(counts.tolist())
+
+
+def _n_targets(decoded: Decoded, preprocess: Preprocess) -> int:
+    if decoded.task == "autoencoding":
+        return math.prod(preprocess.input_shape)
+    if decoded.task == "language":
+        return preprocess.n_tokens or int(decoded.targets.max()) + 1
+    return len(decoded.labels) if decoded.task == "classification" else int(decoded.targets.shape[1])
 
 
 # ---------------------------------------------------------------------------------------------------------------- open

@@ -304,7 +304,8 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
             base_dir=request.base_dir,
             seed=derive(request.seed, "try-out"),
         )
-        check_output(model, x_B[:2], loss.n_outputs(prepared.info))
+        is_language = prepared.info.task == "language"
+        check_output(model, x_B[:2], loss.n_outputs(prepared.info), per_token=is_language)
     except TunerError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's own code: its trials will report it with its place

@@ -50,8 +50,11 @@ class LoadedModel:
     def predict(self, x: Any) -> np.ndarray:
         """Classes [N] as the source has them, names or whole numbers; for regression predictions [N, targets]."""
         scores = self.predict_proba(x)
-        if self.bundle.data.task == "regression":
+        task = self.bundle.data.task
+        if task == "regression":
             return scores
+        if task == "multilabel":
+            return (scores > 0.5).astype(np.int64)  # noqa: PLR2004 - as likely as not
         classes: np.ndarray = _classes(self.labels)[scores.argmax(axis=1)]
         return classes
 

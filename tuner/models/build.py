@@ -36,8 +36,10 @@ def build_model(config: Model, *, info: DataInfo, n_outputs: int, base_dir: Path
         return BUILDERS[config.kind](config, info, n_outputs, base_dir)
 
 
-def check_output(model: nn.Module, x_B: Tensor, n_outputs: int) -> None:
+def check_output(model: nn.Module, x_B: Tensor, n_outputs: int, *, per_token: bool = False) -> None:
     """Run one batch through the model and raise ConfigError unless it gives floats of shape [B, n_outputs].
+
+    `per_token` expects them for every position, [B, L, n_outputs].
 
     The batch is on the model's device. Mode, gradients and random state stay as they were; what the model's own code
     raises is passed on unchanged.
@@ -48,9 +50,11 @@ def check_output(model: nn.Module, x_B: Tensor, n_outputs: int) -> None:
             output: object = model.eval()(x_B)
     finally:
         model.train(was_training)
-    expected = f"the model must return a float tensor of shape {(len(x_B), n_outputs)} (rows, outputs)"
+    shape = (*x_B.shape[:2], n_outputs) if per_token else (len(x_B), n_outputs)
+    axes = "(rows, positions, outputs)" if per_token else "(rows, outputs)"
+    expected = f"the model must return a float tensor of shape {shape} {axes}"
     got = _described(output)
-    if got != f"a float tensor of shape {(len(x_B), n_outputs)}":
+    if got != f"a float tensor of shape {shape}":
         raise ConfigError.of([Place(path="model", message=f"{expected} for inputs {tuple(x_B.shape)}, got {got}")])
 
 

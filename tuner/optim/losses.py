@@ -16,6 +16,7 @@ from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 from tuner.config.schema import Augment, Loss, Mse
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError, Place
+from tuner.optim.task_losses import LabelsLoss, TokenCrossEntropyLoss
 
 N_BINARY = 2
 
@@ -31,7 +32,10 @@ class LossFunction(Protocol):
         """The mean over the batch with a label smoothing that is a tensor, so that it differs between lanes."""
 
     def probabilities(self, logits_BO: Tensor, /) -> Tensor:
-        """What metrics are computed from, in float32: class probabilities [B, K], or predictions [B, T]."""
+        """What metrics are computed from, in float32: probabilities [B, K], or predictions [B, T].
+
+        For language the probabilities are [B, L, K], those of each position.
+        """
 
     def for_evaluation(self) -> LossFunction:
         """The same loss without label smoothing.
@@ -114,8 +118,18 @@ class SquaredErrorLoss:
         return self
 
 
-AUTO = {"classification": "cross_entropy", "regression": "mse"}
-TASKS = {"cross_entropy": "classification", "bce": "classification", "mse": "regression"}
+AUTO = {
+    "classification": "cross_entropy",
+    "regression": "mse",
+    "multilabel": "bce",
+    "autoencoding": "mse",
+    "language": "cross_entropy",
+}
+TASKS: dict[str, tuple[str, ...]] = {
+    "cross_entropy": ("classification", "language"),
+    "bce": ("classification", "multilabel"),
+    "mse": ("regression", "autoencoding"),
+}
 TAKES_SHARES = ("cross_entropy",)
 """Losses of classes that take the share of each class, float [B, K], as well."""
 LOSSES: dict[str, Callable[[float], LossFunction]] = {
@@ -126,18 +140,23 @@ LOSSES: dict[str, Callable[[float], LossFunction]] = {
 
 
 def build_loss(config: Loss, info: DataInfo) -> LossFunction:
-    """Build the loss; `auto` is cross_entropy for classification and mse for regression.
+    """Build the loss; `auto` is cross_entropy for classes and tokens, bce for labels, and mse for quantities.
 
     Raises ConfigError when it does not fit the task, the number of classes or the label smoothing.
     """
     kind = AUTO[info.task] if config.kind == "auto" else config.kind
     smoothing = 0.0 if isinstance(config, Mse) else config.label_smoothing
-    if TASKS[kind] != info.task:
-        raise _error("kind", f"{kind} is for {TASKS[kind]}, this is {info.task}; use auto or {AUTO[info.task]}")
+    if info.task not in TASKS[kind]:
+        tasks = " and ".join(TASKS[kind])
+        raise _error("kind", f"{kind} is for {tasks}, this is {info.task}; use auto or {AUTO[info.task]}")
+    if smoothing and info.task in ("regression", "autoencoding"):
+        raise _error("label_smoothing", f"must be 0 for {info.task}, got {smoothing}: there are no classes to smooth")
+    if info.task == "language":
+        return TokenCrossEntropyLoss(label_smoothing=smoothing, padding=info.padding)
+    if info.task == "multilabel":
+        return LabelsLoss(label_smoothing=smoothing)
     if kind == "bce" and info.n_targets != N_BINARY:
         raise _error("kind", f"bce needs exactly 2 classes, the data has {info.n_targets}; use cross_entropy")
-    if smoothing and info.task == "regression":
-        raise _error("label_smoothing", f"must be 0 for regression, got {smoothing}: there are no classes to smooth")
     return LOSSES[kind](smoothing)
 
 

@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tuner.training.metrics import FUNCTIONS, MIN_ROWS_R2, Floats, Integers, Predictions, Task, checked
+from tuner.training.metrics import FUNCTIONS, MIN_ROWS_R2, Floats, Integers, Predictions, checked
 
 
 def compute_fast(
-    names: Sequence[str], *, task: Task, y_true: npt.NDArray[Any], scores: npt.NDArray[Any]
+    names: Sequence[str], *, task: str, y_true: npt.NDArray[Any], scores: npt.NDArray[Any]
 ) -> dict[str, float]:
     """Compute what `tuner.training.metrics.compute` does, without scikit-learn where that is possible."""
     predictions = checked(names, task=task, y_true=y_true, scores=scores)

@@ -11,15 +11,14 @@ import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from tuner.config.metrics import METRICS
+from tuner.config.metrics import metrics_of
 from tuner.errors import ConfigError, Place
 
-Task = Literal["classification", "regression"]
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 N_BINARY = 2
@@ -29,6 +28,9 @@ MIN_ROWS_R2 = 2
 CHEAP: dict[str, tuple[str, ...]] = {
     "classification": ("accuracy", "balanced_accuracy"),
     "regression": ("mse", "rmse", "mae", "r2"),
+    "multilabel": (),
+    "autoencoding": ("mse",),
+    "language": (),
 }
 """Recorded every epoch, whatever the objective is: nearly free in `fast_metrics`."""
 
@@ -89,13 +91,13 @@ class Predictions:
 
 def names_for(task: str) -> tuple[str, ...]:
     """Every metric of the task, without `loss`, which the training loop has itself."""
-    return tuple(name for name, info in METRICS.items() if info.task == task)
+    return tuple(name for name in metrics_of(task) if name != "loss")
 
 
 def recorded_for(task: str, objective: str, others: Iterable[str] = ()) -> tuple[str, ...]:
     """The metrics to record each epoch: the objective's, others that are named, and the cheap ones.
 
-    Raises ConfigError when one of them belongs to the other task.
+    Raises ConfigError when one of them belongs to another task.
     """
     names = names_for(task)
     wanted = {objective, *others}
@@ -106,9 +108,7 @@ def recorded_for(task: str, objective: str, others: Iterable[str] = ()) -> tuple
     return tuple(name for name in names if name in wanted or name in CHEAP[task])
 
 
-def compute(
-    names: Sequence[str], *, task: Task, y_true: npt.NDArray[Any], scores: npt.NDArray[Any]
-) -> dict[str, float]:
+def compute(names: Sequence[str], *, task: str, y_true: npt.NDArray[Any], scores: npt.NDArray[Any]) -> dict[str, float]:
     """Compute metrics by name, to the same bits each time.
 
     Classification: integers y_true [N] and probabilities [N, K]; regression: both [N, T]. A metric is nan when it is
@@ -122,7 +122,7 @@ def compute(
 
 
 def checked(
-    names: Sequence[str], *, task: Task, y_true: npt.NDArray[Any], scores: npt.NDArray[Any]
+    names: Sequence[str], *, task: str, y_true: npt.NDArray[Any], scores: npt.NDArray[Any]
 ) -> Predictions | None:
     """What the named metrics are computed from, in float64; None when a score is not finite."""
     unknown = [name for name in names if name not in names_for(task)]

@@ -48,7 +48,7 @@ def _refuse_other_task(spec: Spec, info: DataInfo) -> None:
     """Metrics beside the leading one, which the data was prepared for, must be for its task too."""
     if spec.base.is_own_training:  # its metrics are its own, whatever they are called
         return
-    other = [name for name in sorted(spec.goals.metrics) if METRICS[name].task not in ("any", info.task)]
+    other = [name for name in sorted(spec.goals.metrics) if info.task not in METRICS[name].tasks]
     if other:
         raise ConfigError(f"{', '.join(other)}: not a metric of {info.task}, which the data is for; name another one")
 

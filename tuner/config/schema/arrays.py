@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from tuner.config.schema.base import Names, Task
+from tuner.config.schema.base import Names
 from tuner.config.schema.sources import DataSection
 
 
@@ -26,10 +26,8 @@ class ArrayData(DataSection):
     """Name of the inputs for the test; null looks for x_test, and cuts a part where there is none."""
     y_test: str | None = None
     """Name of the targets for the test."""
-    task: Task = "auto"
-    """`auto` follows the objective's metric, then the targets: whole numbers and text are classes."""
     labels: Names = ()
-    """Names of the classes 0, 1, ...; empty for the numbers, or the texts where targets are text."""
+    """Names of the classes 0, 1, ... or multilabel columns; empty for the numbers or texts that targets are."""
     inputs: Literal["auto", "numbers", "tokens", "images"] = "auto"
     """What they are; `auto`: 8-bit arrays of two or three axes a row are images, other integers tokens."""
     layout: Literal["auto", "steps_first", "channels_first"] = "auto"

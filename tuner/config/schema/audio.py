@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tuner.config.schema.base import Positive, Task
+from tuner.config.schema.base import Positive
 from tuner.config.schema.sources import DataSection
 
 Frequency = Annotated[float, Field(ge=0.0)]
@@ -22,8 +22,6 @@ class AudioData(DataSection):
     """csv: the column of files, relative to the csv."""
     target: str = "label"
     """csv: the column to predict."""
-    task: Task = "auto"
-    """csv: `auto` follows the objective's metric, then the target column's type."""
     sample_rate: Annotated[int, Field(ge=100, le=1_000_000)] | None = None
     """Samples a second that all files are brought to; null keeps theirs, which must be the same."""
     seconds: Positive | None = None

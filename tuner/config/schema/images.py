@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from tuner.config.schema.base import as_tuple
+from tuner.config.schema.base import Task, as_tuple
 from tuner.config.schema.sources import DataSection
 
 Side = Annotated[int, Field(ge=1, le=4096)]
@@ -24,6 +24,10 @@ class ImageSection(DataSection):
     """1 makes images grey, 3 makes them RGB; null leaves them."""
     classes: Annotated[tuple[str | int, ...], BeforeValidator(as_tuple)] = ()
     """These classes alone, numbered in this order; empty for all."""
+
+    @property
+    def own_task(self) -> Task:
+        return "classification"
 
 
 class DownloadedImages(ImageSection):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from tuner.config.schema.base import Names, Task
+from tuner.config.schema.base import Names
 from tuner.config.schema.sources import DataSection
 
 
@@ -16,7 +16,6 @@ class PythonData(DataSection):
     """`package.module:Name` or `file.py:Name`; a file is relative to the space file."""
     options: dict[str, Any] = {}
     """Keyword arguments for the target; searchable as `data.options.NAME`."""
-    task: Task = "auto"
     in_memory: Literal["auto"] | bool = "auto"
     """Stack all items into one tensor; `auto` does so when they fit and are the same each time they are asked for."""
     target_key: str | None = None

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tuner.config.schema.base import Names, as_tuple
+from tuner.config.schema.base import Names, Task, as_tuple
 from tuner.config.schema.sources import DataSection
 
 Count = Annotated[int, Field(ge=1)]
@@ -52,6 +52,10 @@ class SeriesData(DataSection):
         if not self.targets:
             raise ValueError("target: expected at least one column")
         return self
+
+    @property
+    def own_task(self) -> Task:
+        return "regression"
 
     @property
     def targets(self) -> tuple[str, ...]:

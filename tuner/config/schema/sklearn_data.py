@@ -6,6 +6,7 @@ from typing import Literal
 
 from pydantic import model_validator
 
+from tuner.config.schema.base import Task
 from tuner.config.schema.sources import DataSection
 
 
@@ -13,6 +14,10 @@ class SklearnData(DataSection):
     """One of the small data sets that scikit-learn carries."""
 
     kind: Literal["digits", "iris", "wine", "breast_cancer", "diabetes"]
+
+    @property
+    def own_task(self) -> Task:
+        return "regression" if self.kind == "diabetes" else "classification"
 
     @model_validator(mode="after")
     def _images_alone_are_augmented(self) -> SklearnData:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from tuner.config.schema.base import Section
+from tuner.config.schema.base import Section, Task
 
 
 class Split(Section):
@@ -83,6 +83,25 @@ class DataSection(Section):
     normalize: bool = True
     """Scale the inputs to mean 0 and deviation 1, measured on the training part."""
     augment: Augment = Augment()
+    task: Task = "auto"
+    """What the targets are: classification (a class), multilabel (a 0 or 1 for each of several labels), regression (one
+    or several quantities), language (the next tokens), autoencoding (the inputs themselves). `auto` follows the data
+    and the objective's metric.
+    """
+
+    @property
+    def own_task(self) -> Task:
+        """The task that the kind alone settles; auto where only the data can tell."""
+        return "auto"
+
+    @model_validator(mode="after")
+    def _task_fits_the_kind(self) -> Self:
+        if self.own_task != "auto" and self.task not in ("auto", self.own_task, "autoencoding"):
+            kind = getattr(self, "kind", "this kind")
+            raise ValueError(
+                f"task: {kind} is for {self.own_task}, not for {self.task}; leave it out, or say autoencoding"
+            )
+        return self
 
     @property
     def is_padded(self) -> bool:

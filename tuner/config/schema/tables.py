@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tuner.config.schema.base import Names, Task
+from tuner.config.schema.base import Names
 from tuner.config.schema.sources import DataSection
 
 
@@ -18,8 +18,6 @@ class CsvData(DataSection):
     """The file, relative to the space file or to the working directory."""
     target: str
     """Name of the column to predict."""
-    task: Task = "auto"
-    """`auto` follows the objective's metric, then the target column's type."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = ","
     drop: Names = ()
     """Columns to leave out."""

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tuner.config.schema.base import Section, Task
+from tuner.config.schema.base import Section
 from tuner.config.schema.sources import DataSection
 
 MaxLength = Annotated[int, Field(ge=1, le=65536)]
@@ -62,8 +62,6 @@ class TextData(TextSection):
     """Name of the column that has the texts."""
     target: str | None = None
     """Name of the column to predict; of a folder the folders' names are what is predicted."""
-    task: Task = "auto"
-    """`auto` follows the objective's metric, then the target column's type."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """null is a tab for .tsv, and a comma for other files."""
     encoding: str = "utf-8"

@@ -9,6 +9,7 @@ import numpy as np
 from tuner.config.schema.arrays import ArrayData
 from tuner.data.decoded import Task, WantedTask
 from tuner.data.scaling import Array
+from tuner.data.targets import check_indicators, check_tokens
 from tuner.errors import DataError
 
 Name = Callable[[int], str]
@@ -25,6 +26,11 @@ def read_targets(
     values = _joined(arrays, name)
     if wanted == "auto":
         wanted = "classification" if values.dtype.kind != "f" else "regression"
+    if wanted == "multilabel":
+        return wanted, *_indicators(data, values, name)
+    if wanted == "language":
+        check_tokens(values, name)
+        return wanted, (), values.astype(np.int64)
     if wanted == "regression":
         return "regression", (), _quantities(values, name)
     labels, classes = _classes(values, len(arrays[0]), name)
@@ -53,6 +59,16 @@ def _joined(arrays: Sequence[Array], name: Name) -> Array:
                 " the rows, or fill the values in"
             )
     return joined
+
+
+def _indicators(data: ArrayData, values: Array, name: Name) -> tuple[tuple[str, ...], Array]:
+    if values.ndim != TABLE_NDIM:
+        raise DataError(f"{name(0)}: one target a row; multilabel targets are a row of 0 and 1 for each label")
+    labels = data.labels or tuple(map(str, range(values.shape[1])))
+    if len(labels) != values.shape[1]:
+        raise DataError(f"data.labels: {len(labels)} names for {values.shape[1]} labels")
+    check_indicators(values, labels, name)
+    return labels, values.astype(np.float32)
 
 
 def _quantities(values: Array, name: Name) -> Array:

@@ -33,6 +33,7 @@ from tuner.data.parts import ArrayPart, Part, StreamPart
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array, float_scaling, pixel_scaling
 from tuner.data.splits import Indices
+from tuner.data.targets import check_indicators, check_tokens
 from tuner.errors import DataError
 from tuner.registry import target_file
 
@@ -75,7 +76,7 @@ def read(data: PythonData, request: Request) -> Decoded:
             content = _hash(chunks, ignored=random)
     task, targets = _targets(items, values, request.task)
     given = _given(items)
-    labels = _labels(items, targets[: items.sizes["train"]]) if task == "classification" else ()
+    labels = _labels(items, task, targets[: items.sizes["train"]])
     return Decoded(
         task=task,
         labels=labels,
@@ -96,7 +97,7 @@ def read_test(items: Items, encoder: ItemEncoder, info: DataInfo, *, seed: int) 
         chunks = _chunks(items, rows, encoder, values)
         stored = [chunk for chunk in chunks if info.in_memory]
     for row, value in zip(rows, values, strict=True):
-        if len(value) != (1 if info.task == "classification" else info.n_targets):
+        if info.task in ("regression", "multilabel") and len(value) != info.n_targets:
             raise DataError(f"{items.name(row)}: {len(value)} targets; the training items have another number")
     targets = torch.from_numpy(_test_targets(items, rows, np.stack(values), info))
     if info.in_memory:
@@ -105,8 +106,16 @@ def read_test(items: Items, encoder: ItemEncoder, info: DataInfo, *, seed: int) 
 
 
 def _test_targets(items: Items, rows: range, table: Array, info: DataInfo) -> Array:
+    if info.task == "autoencoding":
+        return np.zeros((len(table), 0), dtype=np.float32)
+    if info.task == "language":
+        return _tokens(items, table, info.n_targets, rows.start)
+    if info.task == "multilabel":
+        return _indicators(items, table, info.labels, rows.start)
     if info.task == "regression":
         return _quantities(items, table, rows.start)
+    if table.shape[1] != 1:
+        raise DataError(f"{items.name(rows[0])}: {table.shape[1]} targets; the training items have another number")
     labels = table[:, 0]
     wrong = np.flatnonzero((labels != np.floor(labels)) | (labels < 0) | (labels >= info.n_targets))
     if len(wrong):
@@ -272,14 +281,35 @@ def _targets(items: Items, values: list[Array], wanted: WantedTask) -> tuple[Tas
         if len(value) != width:
             raise DataError(f"{items.name(row)}: {len(value)} targets; expected {width}, as the first item has")
     table = np.stack(values)
-    if not width and str(wanted) != "autoencoding":
+    if not width and wanted != "autoencoding":
         raise DataError(
             f"{items.name(0)}: no target; expected (x, y), or a dict with one of {', '.join(TARGET_KEYS)}; name its key"
             " in data.target_key, or set data.task: autoencoding where there is none"
         )
+    if wanted == "autoencoding":
+        return wanted, np.zeros((len(table), 0), dtype=np.float32)
+    if wanted == "language":
+        return wanted, _tokens(items, table)
+    if wanted == "multilabel":
+        return wanted, _indicators(items, table, _column_names(items, table.shape[1]))
     if wanted == "auto":
         wanted = "regression" if table.dtype.kind == "f" else "classification"
     return wanted, _quantities(items, table) if wanted == "regression" else _classes(items, table)
+
+
+def _tokens(items: Items, table: Array, n_tokens: int | None = None, first_row: int = 0) -> Array:
+    check_tokens(table, lambda row: items.name(first_row + row), n_tokens)
+    return table.astype(np.int64)
+
+
+def _indicators(items: Items, table: Array, names: tuple[str, ...], first_row: int = 0) -> Array:
+    check_indicators(table, names, lambda row: items.name(first_row + row))
+    return table.astype(np.float32)
+
+
+def _column_names(items: Items, n_columns: int) -> tuple[str, ...]:
+    names = items.class_names
+    return names if len(names) == n_columns else tuple(map(str, range(n_columns)))
 
 
 def _quantities(items: Items, table: Array, first_row: int = 0) -> Array:
@@ -312,7 +342,11 @@ def _classes(items: Items, table: Array) -> Array:
     return labels.astype(np.int64)
 
 
-def _labels(items: Items, train_labels: Array) -> tuple[str, ...]:
+def _labels(items: Items, task: Task, train_labels: Array) -> tuple[str, ...]:
+    if task == "multilabel":
+        return _column_names(items, train_labels.shape[1])
+    if task != "classification":
+        return ()
     n_classes = int(train_labels.max(initial=-1)) + 1
     names = items.class_names
     return names[:n_classes] if len(names) >= n_classes else tuple(str(label) for label in range(n_classes))
