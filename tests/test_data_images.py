@@ -341,6 +341,15 @@ def test_images_are_resized_and_coloured_and_an_export_does_the_same(tmp_path: P
         assert torch.equal(again(source), stored)
 
 
+def test_a_model_of_small_grey_images_takes_a_photograph(tmp_path: Path) -> None:
+    preprocess = load(tmp_path, root=write_idx(tmp_path / "files").name).preprocess
+    photograph = Image.fromarray(np.full((40, 30, 3), 200, dtype=np.uint8))
+    photograph.save(tmp_path / "photograph.jpg", quality=100)
+    x = preprocess(tmp_path / "photograph.jpg")
+    assert x.shape == (1, 1, 5, 5)
+    assert torch.equal(preprocess(photograph), x)
+
+
 def test_a_fake_data_set_needs_no_files_and_can_be_learned(tmp_path: Path) -> None:
     def fake(seed: int = 1, **options: object) -> Prepared:
         data = FakeImages.model_validate({"image_size": [1, 4, 4], "size": 300, "num_classes": 3, **options})

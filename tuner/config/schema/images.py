@@ -59,7 +59,7 @@ class FakeImages(ImageSection):
     kind: Literal["fake"] = "fake"
     size: Count = 1000
     """Number of images."""
-    image_size: Annotated[tuple[Side, Side, Side], BeforeValidator(as_tuple)] = (3, 32, 32)
+    image_size: Annotated[tuple[Literal[1, 3], Side, Side], BeforeValidator(as_tuple)] = (3, 32, 32)
     """Channels, height and width."""
     num_classes: Annotated[int, Field(ge=2, le=1000)] = 10
     signal: Annotated[float, Field(ge=0.0, le=1.0)] = 0.25

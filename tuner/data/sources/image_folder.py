@@ -42,7 +42,7 @@ def open_items(data: ImageFolderData, base_dir: Path) -> ImageFiles:
 def read(data: ImageFolderData, request: Request) -> Decoded:
     task = resolve_task(data.kind, own="classification", wanted=request.task)
     listing = Listing.of(data, request.base_dir)
-    encoder = encoder_for(data, _shape(data, listing.images), any_size=True)
+    encoder = encoder_for(data, _shape(data, listing.images))
     reading = Reading(items=listing.images, encoder=encoder, has_one_size=False, n_threads=decoding_threads())
     values: list[Any] = []
     rows, content = reading.rows(data, values, scratch=request.scratch, seed=request.seed)

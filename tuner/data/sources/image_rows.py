@@ -18,14 +18,13 @@ from tuner.data.splits import Indices
 from tuner.errors import DataError
 
 
-def encoder_for(data: ImageSection, shape: Shape, *, any_size: bool = False) -> ImageEncoder:
-    """The encoder of images of this shape after the options; `any_size` where a user brings them in many."""
+def encoder_for(data: ImageSection, shape: Shape) -> ImageEncoder:
+    """The encoder of images of this shape after the options; what is predicted later may have any size."""
     channels, height, width = shape
     if data.resize is not None:
         height, width = (data.resize, data.resize) if isinstance(data.resize, int) else data.resize
     channels = data.channels or channels
-    changes = any_size or data.resize is not None or data.channels is not None
-    return ImageEncoder(shape=(channels, height, width), fit=data.fit if changes else None)
+    return ImageEncoder(shape=(channels, height, width), fit=data.fit)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

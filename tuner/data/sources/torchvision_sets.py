@@ -59,7 +59,7 @@ def read(data: TorchvisionData, request: Request) -> Decoded:
     items = open_items(data, request.base_dir)
     if not len(items):
         raise DataError(f"{items.target}: the data set has no images")
-    encoder = encoder_for(data, _shape(items), any_size=True)
+    encoder = encoder_for(data, _shape(items))
     reading = Reading(items=items, encoder=encoder, has_one_size=data.resize is None, n_threads=1)
     values: list[Any] = []
     rows, content = reading.rows(data, values, scratch=request.scratch, seed=request.seed)
