@@ -60,7 +60,13 @@ BASE_CONFIG = [
     ),
     (DIGITS + "loss: mse", "2:7: loss: expected a mapping, got 'mse'; write loss: {kind: mse}"),
     (DIGITS + "model: {kind: mpl}", "2:15: model.kind: unknown model 'mpl'; did you mean 'mlp'?"),
-    (DIGITS + "model: {kind: tree}", "2:15: model.kind: unknown model 'tree'; available: mlp, convnet, python"),
+    (
+        DIGITS + "model: {kind: xgb}",
+        (
+            "2:15: model.kind: unknown model 'xgb'; available: mlp, linear, moe, convnet, resnet, recurrent, "
+            "transformer, torchvision, hub, python"
+        ),
+    ),
     (DIGITS + "model: {depth: 2.0}", "2:16: model.depth: expected an integer from 0 to 64, got 2.0"),
     (DIGITS + "model: {depth: true}", "2:16: model.depth: expected an integer from 0 to 64, got true"),
     (DIGITS + "model: {width: [3, x]}", "2:20: model.width.1: expected an integer from 1 to 65536, got 'x'"),
@@ -73,7 +79,7 @@ BASE_CONFIG = [
     (
         DIGITS + "model: {activation: rellu}",
         (
-            "2:21: model.activation: expected one of relu, gelu, silu, tanh, sigmoid, leaky_relu, got 'rellu'; "
+            "2:21: model.activation: expected one of relu, gelu, silu, tanh, sigmoid, leaky_relu, mish, got 'rellu'; "
             "did you mean "
             "'relu'?"
         ),
@@ -252,9 +258,8 @@ def test_a_wrong_search_is_located_and_explained(text: str, message: str) -> Non
         (
             "model.activation: {low: 1, high: 2}",
             (
-                "3:21: space.model.activation: takes one of relu, gelu, silu, tanh, sigmoid, leaky_relu, not a range "
-                "of "
-                "numbers; give choices"
+                "3:21: space.model.activation: takes one of relu, gelu, silu, tanh, sigmoid, leaky_relu, mish, "
+                "not a range of numbers; give choices"
             ),
         ),
         (
@@ -463,11 +468,10 @@ def test_fields_that_do_not_go_together_are_found_at_the_corner_that_breaks_them
 
 
 def test_a_carried_over_value_that_another_kind_refuses_is_the_fault_of_that_choice() -> None:
-    assert problems_of(DIGITS + "model: {norm: layer}\nspace:\n  model.kind: [mlp, convnet]\n") == [
+    assert problems_of(DIGITS + "model: {norm: batch}\nspace:\n  model.kind: [mlp, recurrent]\n") == [
         (
-            "4:21: space.model.kind: 'convnet' does not go with the base config: norm: expected one of none, "
-            "batch, group, "
-            "got 'layer'"
+            "4:21: space.model.kind: 'recurrent' does not go with the base config: norm: expected one of none, "
+            "layer, got 'batch'"
         )
     ]
 

@@ -140,11 +140,12 @@ def test_every_kind_of_every_section_can_be_named() -> None:
         "python": {"target": "n.py:N"},
         "text": {"path": "a.csv"},
         "image_folder": {"path": "photos"},
-        "torchvision": {"name": "Food101"},
+        "data torchvision": {"name": "Food101"},
+        "hub": {"repo": "r", "entry": "e"},
     }
     for section, kinds in SECTION_KINDS.items():
         for kind in kinds:
-            document = changed(section, {"kind": kind, **required.get(kind, {})})
+            document = changed(section, {"kind": kind, **required.get(f"{section} {kind}", required.get(kind, {}))})
             document["objective"]["direction"] = "maximize"  # own training code must say
             assert list(VALIDATOR.iter_errors(document)) == []
 

@@ -11,9 +11,8 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 from tuner.config.schema import MODEL_KINDS, Activation, Convnet, Mlp, Model
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError
-from tuner.models.build import BUILDERS, build_model, check_output
-from tuner.models.convnet import n_groups
-from tuner.models.layers import ACTIVATIONS, mask
+from tuner.models.build import build_model, check_output
+from tuner.models.layers import ACTIVATIONS, mask, n_groups
 
 HERE = Path(__file__).parent
 DIGITS, MNIST, CIFAR = (1, 8, 8), (1, 28, 28), (3, 32, 32)
@@ -47,8 +46,11 @@ def weights_equal(one: nn.Module, other: nn.Module) -> bool:
     return all(torch.equal(left, right) for left, right in pairs)
 
 
-def test_every_kind_of_the_schema_has_a_builder() -> None:
-    assert set(BUILDERS) == set(MODEL_KINDS)
+def test_every_kind_of_the_table_is_that_of_its_class_and_builds() -> None:
+    assert {kind: get_args(section.model_fields["kind"].annotation) for kind, section in MODEL_KINDS.items()} == {
+        kind: (kind,) for kind in MODEL_KINDS
+    }
+    assert all("build" in vars(section) for section in MODEL_KINDS.values())
     assert set(ACTIVATIONS) == set(get_args(Activation))
 
 
@@ -159,7 +161,9 @@ def test_groups_are_a_divisor_near_8_with_two_channels_or_more_each(width: int, 
 def test_a_convnet_on_a_table_is_refused_with_the_remedy() -> None:
     with pytest.raises(ConfigError) as caught:
         build(Convnet(), (30,))
-    assert str(caught.value) == ("model.kind: convnet needs images (C, H, W), got inputs of shape (30,); use kind: mlp")
+    assert str(caught.value) == (
+        "model.kind: convnet needs images (C, H, W) or sequences (C, L), got inputs of shape (30,); use kind: mlp"
+    )
     assert caught.value.where[0].path == "model.kind"
 
 

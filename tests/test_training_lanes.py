@@ -16,6 +16,7 @@ from tuner.config.lanes import fixed_params, lane_key
 from tuner.config.schema import TrialConfig
 from tuner.execution.protocol import LanesRequest, PrepareRequest
 from tuner.execution.runner import Runner
+from tuner.models.layers import ChannelDropout, Dropout
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.training.lanes import LaneGroup
@@ -56,6 +57,11 @@ class Net(nn.Module):
             if self.memory and lanes_of(x) > self.memory:
                 raise torch.OutOfMemoryError("out of memory")
         return self.net(self.dropout(x))
+
+def steps():
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(96, 5, 3, generator=generator)
+    return torch.utils.data.TensorDataset(x, (x.sum((1, 2)) > 0).long())
 
 class Crossed(nn.Module):
     def __init__(self, input_shape, n_outputs):
@@ -213,6 +219,28 @@ GROUPS: dict[str, list[TrialConfig]] = {
     "activations": [config_of(model=mlp(activation="leaky_relu", width=[8, 24], dropout=[0.1, 0.2])) for _ in range(2)],
     "linear": [config_of(model=mlp(depth=0)) for _ in range(2)],
     "convnet": [config_of(model={"kind": "convnet", "depth": 2, "width": 4, "dropout": rate}) for rate in (0.1, 0.3)],
+    "experts, balanced": [
+        config_of(model={"kind": "moe", "width": 8, "dropout": rate}, optimizer={"kind": "adamw", "lr": 0.01})
+        for rate in (0.1, 0.3)
+    ],
+    "residual, alpha dropout, mish": [
+        config_of(model=mlp(residual=True, activation="mish", norm="group", dropout_form="alpha", dropout=rate))
+        for rate in (0.1, 0.2)
+    ],
+    "resnet": [
+        config_of(model={"kind": "resnet", "depth": 1, "width": 4, "dropout": rate}, train={"epochs": 1})
+        for rate in (0.1, 0.2)
+    ],
+    "transformer of patches": [
+        config_of(
+            model={"kind": "transformer", "depth": 1, "width": 8, "dropout": rate, "attention_dropout": 0.1},
+            train={"epochs": 1},
+        )
+        for rate in (0.1, 0.2)
+    ],
+    "transformer without dropout": [
+        config_of(model={"kind": "transformer", "depth": 1, "width": 8}, train={"epochs": 1}) for _ in range(2)
+    ],
     "regression": [
         config_of(
             data={"kind": "diabetes", "batch_size": 64},
@@ -265,6 +293,24 @@ def test_lanes_of_a_users_model_agree_with_runs_alone_to_rounding(lab: Lab) -> N
         assert 0.0 < difference < 1e-10, "not the same program, and the same numbers"
 
 
+STEPS = {"kind": "python", "target": "mine.py:steps", "batch_size": 32, "split": {"val": 0.25, "test": 0}}
+
+
+@pytest.mark.parametrize("cell", ("lstm", "gru"))
+def test_lanes_of_a_recurrent_network_agree_with_runs_alone_to_rounding(lab: Lab, cell: str) -> None:
+    model = {"kind": "recurrent", "cell": cell, "width": 8}
+    configs = [
+        config_of(data=STEPS, model=model, optimizer={"kind": "sgd", "lr": lr}, train={"precision": "fp64"})
+        for lr in (0.1, 0.02)
+    ]
+    alone, together = lab.jobs("alone", configs), lab.jobs("together", configs)
+    lab.alone(alone)
+    results = lab.together(together)
+    assert results[0][0][0].picked["step"] in ("vmap", "autograd")
+    for one, other in zip(alone, together, strict=True):
+        assert largest_difference(weights(one, 3), weights(other, 3)) < 1e-10
+
+
 SLOW = {"kind": "sgd", "lr": 1e-5}
 STACKED: dict[str, list[TrialConfig]] = {
     "adam": [config_of(optimizer={"kind": "adam", "lr": lr, "weight_decay": lr}) for lr in (0.01, 0.002)],
@@ -289,6 +335,13 @@ STACKED: dict[str, list[TrialConfig]] = {
     "mixed labels": [
         config_of(data=DIGITS | {"augment": MIXED}, loss={"kind": "auto", "label_smoothing": smoothing}, optimizer=SLOW)
         for smoothing in (0.1, 0.2)
+    ],
+    "experts": [
+        config_of(model={"kind": "moe", "width": 8}, optimizer={"kind": "sgd", "lr": lr}) for lr in (0.05, 0.02)
+    ],
+    "transformer of patches": [
+        config_of(model={"kind": "transformer", "depth": 1, "width": 8}, optimizer={"kind": "sgd", "lr": lr})
+        for lr in (0.05, 0.02)
     ],
     "a user's model with batch norm": [
         config_of(model=net(), optimizer={"kind": "sgd", "lr": lr}) for lr in (0.05, 0.02)
@@ -330,7 +383,7 @@ def test_stacked_lanes_agree_with_runs_alone_to_rounding(lab: Lab, name: str) ->
 
 
 def test_dropout_of_stacked_lanes_takes_a_rate_for_each() -> None:
-    layer = LaneDropout(0.5, whole_channels=False)
+    layer = LaneDropout(Dropout(0.5))
     keep_T = torch.tensor([0.9, 0.4])
 
     def dropped(keep: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
@@ -340,7 +393,7 @@ def test_dropout_of_stacked_lanes_takes_a_rate_for_each() -> None:
     x_TBF = torch.func.vmap(dropped, randomness="different")(keep_T, torch.ones(2, 200, 100))
     assert (x_TBF > 0).double().mean(dim=(1, 2)).tolist() == pytest.approx([0.9, 0.4], abs=0.01)
     assert x_TBF.mean(dim=(1, 2)).tolist() == pytest.approx([1.0, 1.0], abs=0.02)
-    whole = LaneDropout(0.5, whole_channels=True)(torch.ones(50, 8, 3, 3))
+    whole = LaneDropout(ChannelDropout(0.5))(torch.ones(50, 8, 3, 3))
     assert all(len(channel.unique()) == 1 for row in whole for channel in row)
     assert torch.equal(layer.eval()(torch.ones(3)), torch.ones(3))
 

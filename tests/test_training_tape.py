@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from tuner.models.layers import Dropout, Dropout2d
+from tuner.models.layers import ChannelDropout, Dropout
 from tuner.training.program import single_program
 from tuner.training.tape import Tape, TapeError, record, untouched
 
@@ -113,6 +113,6 @@ def test_dropout_leaves_out_its_share_and_keeps_the_mean(rate: float) -> None:
 
 def test_dropout_of_channels_leaves_out_whole_ones() -> None:
     torch.manual_seed(0)
-    x = Dropout2d(0.4)(torch.ones(100, 50, 2, 2))
+    x = ChannelDropout(0.4)(torch.ones(100, 50, 2, 2))
     assert all(len(channel.unique()) == 1 for row in x for channel in row)
     assert float((x[:, :, 0, 0] == 0).double().mean()) == pytest.approx(0.4, abs=0.02)

@@ -15,13 +15,16 @@ from tuner.errors import ConfigError
 def target_file(target: str, base_dir: Path) -> Path | None:
     """The file that a `file.py:Name` target names (relative to `base_dir`, then the working directory), else None."""
     location, _, _ = target.rpartition(":")
-    if not location.endswith(".py"):
-        return None
+    return find_path(location, base_dir, shown=target) if location.endswith(".py") else None
+
+
+def find_path(name: str, base_dir: Path, *, shown: str = "") -> Path:
+    """A file or folder, relative to `base_dir`, then to the working directory; ConfigError when it is not there."""
     for folder in (base_dir, Path.cwd()):
-        path = (folder / location).resolve()
-        if path.is_file():
+        path = (folder / name).resolve()
+        if path.exists():
             return path
-    raise ConfigError(f"{target}: no such file; looked in {base_dir} and {Path.cwd()}")
+    raise ConfigError(f"{shown or name}: no such file; looked in {base_dir} and {Path.cwd()}")
 
 
 def load_target(target: str, base_dir: Path) -> Any:

@@ -7,22 +7,28 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
-from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
+from tuner.config.schema import PythonData, PythonTrain, TrialConfig
+from tuner.config.schema.model_kinds.pretrained import DEFAULT_WEIGHTS
 from tuner.config.spec import Spec
-from tuner.registry import target_file
+from tuner.registry import find_path, target_file
 from tuner.space.parameters import Choices
+
+_NAMING_FILES = ("model.target", "model.weights", "model.repo", "train.target")
 
 
 def targets_of(config: TrialConfig) -> tuple[str, ...]:
-    """The python targets of a config, each once."""
-    sections = (config.data, config.model, config.train)
-    python = (PythonData, PythonModel, PythonTrain)
-    return tuple(dict.fromkeys(item.target for item in sections if isinstance(item, python)))
+    """The user's own code that a config runs: its python targets and the repository of its model, each once."""
+    sections = (config.data, config.train)
+    found = [item.target for item in sections if isinstance(item, (PythonData, PythonTrain))]
+    found += config.model.code() if config.model is not None else ()
+    return tuple(dict.fromkeys(found))
 
 
 def source_of(target: str, base_dir: Path) -> Path | None:
-    """The file that defines a target, without importing it; None when it cannot be told."""
-    path = target_file(target, base_dir)
+    """The file that defines a target, without importing it, or a file or folder itself; None when it cannot be told."""
+    if "://" in target:
+        return None
+    path = target_file(target, base_dir) if ":" in target else find_path(target, base_dir)
     if path is not None:
         return path
     module = target.rpartition(":")[0].split(".")
@@ -35,21 +41,30 @@ def source_of(target: str, base_dir: Path) -> Path | None:
 
 
 def reachable_targets(spec: Spec) -> tuple[str, ...]:
-    """The python targets of every trial that a space file can lead to."""
-    found = [*targets_of(spec.base)]
-    named = (spec.document.get("model") or {}).get("target")
-    found += [named] if isinstance(named, str) else []
+    """The python targets of every trial that a space file can lead to, and the files that their models begin with."""
+    found = [*targets_of(spec.base), *(spec.base.model.files() if spec.base.model is not None else ())]
+    model = spec.document.get("model") or {}
+    found += [model[name] for name in ("target", "weights") if isinstance(model.get(name), str)]
     for parameter in spec.space.parameters:
-        if parameter.name in ("model.target", "train.target") and isinstance(parameter.domain, Choices):
-            found += [str(value) for value in parameter.domain.values]
-    return tuple(dict.fromkeys(found))
+        if parameter.name in _NAMING_FILES and isinstance(parameter.domain, Choices):
+            found += [str(value) for value in parameter.domain.values if value is not None]
+    return tuple(name for name in dict.fromkeys(found) if name != DEFAULT_WEIGHTS)
 
 
 def fingerprints(targets: Sequence[str], base_dir: Path) -> dict[str, str]:
-    """SHA-256 of the file of every python target; ConfigError when a named file is not there."""
+    """SHA-256 of the file of every python target, and of every file; ConfigError when a named file is not there."""
     found = {}
     for target in targets:
         path = source_of(target, base_dir)
         if path is not None:
-            found[target] = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[target] = _digest(path)
     return found
+
+
+def _digest(path: Path) -> str:
+    """SHA-256 of a file; of a folder that of its modules."""
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    modules = [(module.relative_to(path).as_posix(), _digest(module)) for module in sorted(path.rglob("*.py"))]
+    return hashlib.sha256(repr(modules).encode()).hexdigest()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from tuner.config.schema import LayeredModel, TrialConfig
+from tuner.config.schema import TrialConfig
 from tuner.space.parameters import Params
 
 FREE_SECTIONS = ("optimizer", "schedule")
@@ -45,8 +45,8 @@ def lane_key(config: TrialConfig, *, one_rule: bool = False) -> str:
         train.pop(name)
     if "label_smoothing" in shape["loss"]:
         shape["loss"]["label_smoothing"] = shape["loss"]["label_smoothing"] > 0
-    if isinstance(config.model, LayeredModel):
-        shape["model"]["dropout"] = _pattern(config.model.dropout)
+    if config.model.is_recordable and "dropout" in shape["model"]:
+        shape["model"]["dropout"] = _pattern(shape["model"]["dropout"])
     if one_rule:
         options = config.optimizer.model_dump()
         flags = {name: value for name, value in options.items() if isinstance(value, bool)}
@@ -54,5 +54,5 @@ def lane_key(config: TrialConfig, *, one_rule: bool = False) -> str:
     return json.dumps(shape, sort_keys=True)
 
 
-def _pattern(rates: float | tuple[float, ...]) -> bool | list[bool]:
-    return [rate > 0 for rate in rates] if isinstance(rates, tuple) else rates > 0
+def _pattern(rates: float | list[float]) -> bool | list[bool]:
+    return [rate > 0 for rate in rates] if isinstance(rates, list) else rates > 0

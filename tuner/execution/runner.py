@@ -256,7 +256,12 @@ def _probe_job(request: MeasureRequest) -> TrainJob:
 
 def _restored(job: TrainJob, prepared: Prepared, loss: LossFunction, weights: dict[str, torch.Tensor]) -> nn.Module:
     model = build_model(
-        job.config.model, info=prepared.info, n_outputs=loss.n_outputs(prepared.info), base_dir=job.base_dir, seed=0
+        job.config.model,
+        info=prepared.info,
+        n_outputs=loss.n_outputs(prepared.info),
+        base_dir=job.base_dir,
+        seed=0,
+        is_restored=True,
     )
     device = resolve(job.device)
     precision = precision_of(job.config.train.precision, device)

@@ -86,7 +86,12 @@ def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
         )
     loss = build_loss(bundle.config.loss, bundle.data)
     module = build_model(
-        bundle.config.model, info=bundle.data, n_outputs=bundle.n_outputs, base_dir=folder / CODE, seed=0
+        bundle.config.model,
+        info=bundle.data,
+        n_outputs=bundle.n_outputs,
+        base_dir=folder / CODE,
+        seed=0,
+        is_restored=True,
     )
     module.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
     return LoadedModel(

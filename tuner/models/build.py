@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from tuner.config.schema import Model, PythonModel
+from tuner.config.schema.model_kinds.base import ModelSection, OwnModel, Site
+from tuner.config.schema.model_kinds.python import PythonModel
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError, Place
-from tuner.models.convnet import build_convnet
-from tuner.models.mlp import build_mlp
-from tuner.models.python_model import build_python_model
+from tuner.models.initial import initialise
 from tuner.registry import load_target
 
-BUILDERS: dict[str, Callable[..., nn.Module]] = {
-    "mlp": build_mlp,
-    "convnet": build_convnet,
-    "python": build_python_model,
-}
 
-
-def build_model(config: Model, *, info: DataInfo, n_outputs: int, base_dir: Path, seed: int) -> nn.Module:
+def build_model(
+    config: ModelSection, *, info: DataInfo, n_outputs: int, base_dir: Path, seed: int, is_restored: bool = False
+) -> nn.Module:
     """Build the model on the CPU, in training mode; its parameters depend on the arguments and on nothing else.
 
-    `seed` is in [0, 2**63). The caller's random state stays as it was. Raises ConfigError when model and data do not
-    fit.
+    `seed` is in [0, 2**63). The caller's random state stays as it was. With `is_restored` the caller loads weights over
+    the new ones, so that a file which the config begins with need not be there. Raises ConfigError when model and data
+    do not fit.
     """
+    site = Site(info=info, n_outputs=n_outputs, base_dir=base_dir, is_restored=is_restored)
     with torch.random.fork_rng(devices=[]):
         if isinstance(config, PythonModel):
             load_target(config.target, base_dir)  # before seeding: a file that seeds torch does so at its first import
         _seed_cpu(seed)
-        return BUILDERS[config.kind](config, info, n_outputs, base_dir)
+        model = config.build(site)
+        if isinstance(config, OwnModel):
+            initialise(model, config.init)
+        return model
 
 
 def check_output(model: nn.Module, x_B: Tensor, n_outputs: int, *, per_token: bool = False) -> None:

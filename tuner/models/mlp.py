@@ -5,40 +5,45 @@ Shapes: B batch, F features (all dimensions of one input together), K outputs.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from itertools import pairwise
-from pathlib import Path
 
 from torch import nn
 
-from tuner.config.schema import Mlp
-from tuner.data.info import DataInfo
-from tuner.models.layers import ACTIVATIONS, Dropout, named, per_layer
+from tuner.config.schema.model_kinds.base import Site
+from tuner.config.schema.model_kinds.mlp import Mlp
+from tuner.models.inputs import flat_input
+from tuner.models.layers import ACTIVATIONS, AlphaDropout, Dropout, Residual, n_groups, named, per_layer
 
 NORMS: dict[str, Callable[[int], nn.Module | None]] = {
     "none": lambda _: None,
     "batch": nn.BatchNorm1d,
     "layer": nn.LayerNorm,
+    "group": lambda width: nn.GroupNorm(n_groups(width), width),
 }
+DROPOUTS: dict[str, type[Dropout]] = {"standard": Dropout, "alpha": AlphaDropout}
 
 
-def build_mlp(config: Mlp, info: DataInfo, n_outputs: int, _base_dir: Path) -> nn.Module:
+def build_mlp(config: Mlp, site: Site) -> nn.Module:
     """Build [B, ...] -> [B, F] -> layers -> [B, K]; depth 0 is a linear model."""
+    flatten, n_features = flat_input("mlp", site.info, config.embedding)
     widths = per_layer(config.width, config.depth)
     rates = per_layer(config.dropout, config.depth)
-    sizes = pairwise((math.prod(info.input_shape), *widths))
+    sizes = pairwise((n_features, *widths))
     layers = [_layer(config, n_in, n_out, rate) for (n_in, n_out), rate in zip(sizes, rates, strict=True)]
-    n_features = widths[-1] if widths else math.prod(info.input_shape)
-    return named({"flatten": nn.Flatten(), "layers": nn.Sequential(*layers), "head": nn.Linear(n_features, n_outputs)})
+    head = nn.Linear((n_features, *widths)[-1], site.n_outputs)
+    return named({"flatten": flatten, "layers": nn.Sequential(*layers), "head": head})
 
 
 def _layer(config: Mlp, n_in: int, n_out: int, rate: float) -> nn.Module:
-    return named(
+    body = named(
         {
             "linear": nn.Linear(n_in, n_out, bias=config.norm != "batch"),  # batch normalisation subtracts any bias
             "norm": NORMS[config.norm](n_out),
             "activation": ACTIVATIONS[config.activation](),
-            "dropout": Dropout(rate) if rate else None,
+            "dropout": DROPOUTS[config.dropout_form](rate) if rate else None,
         }
     )
+    if not config.residual:
+        return body
+    return Residual(body, nn.Linear(n_in, n_out, bias=False) if n_in != n_out else None)

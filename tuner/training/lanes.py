@@ -140,14 +140,14 @@ class RecordedLanes:
         self._runs = runs
         self._persistent_T = persistent_T
         self._generators = generators
-        self._programs: dict[int, Callable[..., Results]] = {}
+        self._programs: dict[tuple[int, ...], Callable[..., Results]] = {}
 
     def __call__(self, x_TB: Tensor, y_TB: Tensor, /) -> Sequence[Tensor]:
-        n_rows = y_TB.shape[1]
-        program = self._programs.get(n_rows)
+        shape = tuple(x_TB.shape)
+        program = self._programs.get(shape)
         if program is None:
             tapes = [tape_of(run, x_TB[lane], y_TB[lane]) for lane, run in enumerate(self._runs)]
-            program = self._programs[n_rows] = lanes_program(tapes, self._persistent_T, self._generators)
+            program = self._programs[shape] = lanes_program(tapes, self._persistent_T, self._generators)
         results: Any = program(x_TB, y_TB)
         losses: Sequence[Tensor] = results[0]
         update_all(self._runs, zip(*results[1:], strict=True))

@@ -241,6 +241,15 @@ def _shaped(writer: Writer, step: Instruction) -> Sequence[Any]:
     return (step.args[0], [writer.n_lanes, *step.args[1]])
 
 
+def _viewed(writer: Writer, step: Instruction, numbers: dict[int, list[float]]) -> bool:
+    """A view where memory allows it, as it did alone: stacking what was transposed puts it into another order."""
+    if numbers:
+        return False
+    shape = [writer.n_lanes, *step.args[1]]
+    writer.put(tensors_of(step)[0], f"{writer.stacked(step.args[0].index)}.reshape({shape})")
+    return True
+
+
 def _expanded(writer: Writer, step: Instruction) -> Sequence[Any] | None:
     same_rank = len(step.args[1]) == len(writer.shape(step.args[0].index))
     return (step.args[0], [writer.n_lanes, *step.args[1]]) if same_rank and len(step.args) == 2 else None  # noqa: PLR2004
@@ -357,7 +366,7 @@ RULES: dict[str, Rule] = {
     },
     "aten::empty.memory_format": _made,
     "aten::slice.Tensor": _same_for_all(_sliced),
-    "aten::view": _same_for_all(_shaped),
+    "aten::view": _viewed,
     "aten::_unsafe_view": _same_for_all(_shaped),
     "aten::expand": _same_for_all(_expanded),
     "aten::sum.dim_IntList": _same_for_all(_along),

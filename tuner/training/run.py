@@ -53,8 +53,8 @@ class Run:
     picked: dict[str, str]
     """What `auto` came to; told with the first epoch, and empty from then on."""
     epoch: int = 0
-    tapes: dict[int, Tape] = field(default_factory=dict)
-    """Its recorded steps, by the size of the batch."""
+    tapes: dict[tuple[int, ...], Tape] = field(default_factory=dict)
+    """Its recorded steps, by the shape of a batch's inputs."""
 
     @classmethod
     def build(cls, job: TrainJob, prepared: Prepared) -> Run:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tuner.config.schema import PythonModel
+from tuner.models.layers import Dropout
 from tuner.optim.stacked import FLAGS, StackedUpdate, numbers_of
 from tuner.optim.updates import DirectUpdate
 from tuner.training.run import Run
@@ -32,20 +32,21 @@ WARM_UP = 3
 
 
 class LaneDropout(nn.Module):
-    """Dropout whose rate is a buffer, so that it differs between lanes; of whole channels where nn.Dropout2d was."""
+    """Dropout whose rate is a buffer, so that it differs between lanes."""
 
     keep: Tensor
 
-    def __init__(self, rate: float, *, whole_channels: bool) -> None:
+    def __init__(self, single: Dropout) -> None:
         super().__init__()
-        self.register_buffer("keep", torch.tensor(1.0 - rate))
-        self.whole_channels = whole_channels
+        self.register_buffer("keep", torch.tensor(1.0 - single.p))
+        self._single = single
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.training:
             return x
-        shape = (*x.shape[:2], *(1,) * (x.ndim - 2)) if self.whole_channels else x.shape
-        return x * (torch.rand(shape, device=x.device) < self.keep) / self.keep.to(x.dtype)
+        keep = self.keep.to(x.dtype)
+        kept = torch.rand(self._single.mask_shape(tuple(x.shape)), device=x.device) < self.keep
+        return self._single.masked(x, kept / keep, keep)
 
 
 def can_be_stacked(runs: Sequence[Run]) -> bool:
@@ -87,7 +88,7 @@ class StackedLanes:
             first.device.type, dtype=dtype, enabled=dtype is not None, cache_enabled=False
         )
         self._vmapped = vmap(grad_and_value(self._loss), randomness="different")
-        self._graphs: dict[int, _Graph] | None = {} if is_graphable(first) else None
+        self._graphs: dict[tuple[int, ...], _Graph] | None = {} if is_graphable(first) else None
         self._lrs: list[float] = []
 
     @property
@@ -114,7 +115,7 @@ class StackedLanes:
         self._take_lrs()
         if self._graphs is None:
             return list(self.step(x_TB, y_TB).unbind(0))
-        graph = self._graphs.get(y_TB.shape[1])
+        graph = self._graphs.get(tuple(x_TB.shape))
         if graph is None:
             graph = self._captured(x_TB, y_TB)
             if graph is None:
@@ -133,7 +134,7 @@ class StackedLanes:
         before = [tensor.clone() for tensor in changing]
         assert self._graphs is not None
         try:
-            graph = self._graphs[y_TB.shape[1]] = _Graph.capture(self.step, x_TB, y_TB)
+            graph = self._graphs[tuple(x_TB.shape)] = _Graph.capture(self.step, x_TB, y_TB)
         except torch.OutOfMemoryError:  # fewer lanes may fit
             raise
         except RuntimeError as error:
@@ -180,20 +181,16 @@ class _Graph:
 
 def is_graphable(run: Run) -> bool:
     """A user's model may do something else at each step; a recorded one does what it did."""
-    return run.device.type == "cuda" and not isinstance(run.job.config.model, PythonModel)
+    return run.device.type == "cuda" and run.job.config.model.is_recordable
 
 
 def _with_lane_dropout(run: Run) -> nn.Module:
     """The model that functional_call runs: of our own, with a rate for each lane; a user's as it is."""
     model = copy.deepcopy(run.model)
-    if isinstance(run.job.config.model, PythonModel):
-        return model.train()  # evaluation has left the run's own in its other mode
     for name, module in list(model.named_modules()):
-        if isinstance(module, (nn.Dropout, nn.Dropout2d)):
-            parent = model.get_submodule(name.rpartition(".")[0])
-            own = LaneDropout(float(module.p), whole_channels=isinstance(module, nn.Dropout2d))
-            setattr(parent, name.rpartition(".")[2], own)
-    return model.train()
+        if isinstance(module, Dropout):
+            setattr(model.get_submodule(name.rpartition(".")[0]), name.rpartition(".")[2], LaneDropout(module))
+    return model.train()  # evaluation has left the run's own in its other mode
 
 
 def _rates(runs: Sequence[Run], model: nn.Module, first: Run) -> dict[str, Tensor]:

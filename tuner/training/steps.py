@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from tuner.config.schema import PythonModel
 from tuner.optim.updates import TorchUpdate
 from tuner.training.program import Results, single_program
 from tuner.training.run import Run
@@ -41,11 +40,11 @@ def build_step(run: Run) -> TrainStep:
 
 
 def can_be_recorded(run: Run) -> bool:
-    """Whether the model does the same operations at every step, which nobody knows of a user's own code.
+    """Whether the model does the same operations at every step, which its kind says.
 
     On the CPU only: elsewhere operations are queued, and Python is not what a step waits for.
     """
-    return run.device.type == "cpu" and not isinstance(run.job.config.model, PythonModel)
+    return run.device.type == "cpu" and run.job.config.model.is_recordable
 
 
 def clip(grads: Sequence[Tensor | None], max_norm: float | None) -> None:
@@ -128,10 +127,11 @@ def record_step(run: Run, x_B: Tensor, y_B: Tensor) -> Tape:
 
 
 def tape_of(run: Run, x_B: Tensor, y_B: Tensor) -> Tape:
-    """The tape of the run's step for batches of this size, which is recorded once."""
-    if len(y_B) not in run.tapes:
-        run.tapes[len(y_B)] = record_step(run, x_B, y_B)
-    return run.tapes[len(y_B)]
+    """The tape of the run's step for batches of this shape, which is recorded once."""
+    shape = tuple(x_B.shape)
+    if shape not in run.tapes:
+        run.tapes[shape] = record_step(run, x_B, y_B)
+    return run.tapes[shape]
 
 
 def persistent_of(run: Run) -> list[Tensor]:
@@ -140,18 +140,21 @@ def persistent_of(run: Run) -> list[Tensor]:
 
 
 class TapedStep:
-    """The recorded operations of a step, without autograd; recorded once for each size of a batch."""
+    """The recorded operations of a step, without autograd; recorded once for each shape of a batch.
+
+    Sequences are padded to the longest of their batch, so that there are several shapes.
+    """
 
     needs_autograd = False
     name = "recorded"
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._programs: dict[int, Callable[..., Results]] = {}
+        self._programs: dict[tuple[int, ...], Callable[..., Results]] = {}
 
     def __call__(self, x_B: Tensor, y_B: Tensor, /) -> Tensor:
         run = self._run
-        program = self._programs.get(len(y_B)) or self._record(x_B, y_B)
+        program = self._programs.get(tuple(x_B.shape)) or self._record(x_B, y_B)
         results: Any = program(x_B, y_B)
         grads = results[1:]
         clip(grads, run.job.config.train.grad_clip)
@@ -163,5 +166,5 @@ class TapedStep:
         run = self._run
         tape = tape_of(run, x_B, y_B)
         program = single_program(tape, [tensor.detach() for tensor in persistent_of(run)])
-        self._programs[len(y_B)] = program
+        self._programs[tuple(x_B.shape)] = program
         return program

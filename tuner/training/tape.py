@@ -23,6 +23,9 @@ ALIASES = frozenset({"aten::detach", "aten::alias"})
 VIEWS = frozenset({"aten::t", "aten::transpose.int", "aten::view", "aten::unsqueeze", "aten::expand", "aten::permute"})
 """Views; those of weights and buffers, which are changed in place, are made once."""
 
+WITH_DROPOUT = {"aten::_scaled_dot_product_flash_attention_for_cpu": 3}
+"""Operations that draw only where they have a rate of dropout, and its place among their arguments."""
+
 
 class TapeError(Exception):
     """The step cannot be replayed, since it depends on something that a tape does not hold."""
@@ -65,7 +68,8 @@ class Instruction:
 
     @property
     def is_random(self) -> bool:
-        return torch.Tag.nondeterministic_seeded in self.op.tags
+        is_quiet = self.name in WITH_DROPOUT and self.args[WITH_DROPOUT[self.name]] == 0.0
+        return torch.Tag.nondeterministic_seeded in self.op.tags and not is_quiet
 
     @property
     def is_in_place(self) -> bool:

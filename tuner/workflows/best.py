@@ -12,6 +12,7 @@ from typing import Any
 
 from tuner.config.code import fingerprints, targets_of
 from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
+from tuner.config.schema.model_kinds.hub import Hub
 from tuner.config.spec import Spec
 from tuner.control.winner import Confirmed
 from tuner.errors import NotFoundError, UsageError, VerificationError
@@ -20,7 +21,7 @@ from tuner.execution.protocol import EvaluateRequest, Evaluation, PrepareRequest
 from tuner.export import card
 from tuner.export.bundle import CARD, CODE, WEIGHTS, Bundle, replaced_folder, sha256_of, write_bundle
 from tuner.paths import DEFAULT_STORAGE, StudyPaths
-from tuner.registry import target_file
+from tuner.registry import find_path, target_file
 from tuner.study.confirmed import Standing, best_run, run_detail, standing_of
 from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail
 from tuner.training.events import Checkpoint
@@ -286,7 +287,19 @@ def _with_code(config: TrialConfig, base_dir: Path, folder: Path) -> TrialConfig
             shutil.copyfile(path, copy)
             target = f"{name}/{path.name}:{section.target.rpartition(':')[2]}"
             sections[name] = section.model_copy(update={"target": target})
+    if isinstance(config.model, Hub) and config.model.source == "local":
+        sections["model"] = _with_repository(config.model, base_dir, folder / CODE / "model")
     return config.model_copy(update=sections)
+
+
+def _with_repository(model: Hub, base_dir: Path, folder: Path) -> Hub:
+    """The modules of the repository: without its history, weights and data."""
+    repository = find_path(model.repo, base_dir)
+    for path in sorted(repository.rglob("*.py")):
+        copy = folder / path.relative_to(repository)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+    return model.model_copy(update={"repo": folder.name})
 
 
 def _bundle(

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tuner.config.lanes import fixed_params, is_free, lane_key
-from tuner.config.schema import GridSampler, LayeredModel, PythonModel, Search, TrialConfig
+from tuner.config.schema import GridSampler, Search, TrialConfig
 from tuner.space.parameters import Choices, IntRange, Params, Space
 from tuner.workflows.placement import Remembered
 
@@ -96,7 +96,7 @@ class LanePlan:
         return int(min(wanted, fair))
 
     def _fastest(self, config: TrialConfig) -> int:
-        if self.on_cpu and isinstance(config.model, PythonModel):
+        if self.on_cpu and not config.model.is_recordable:
             return 1  # its lanes are equal to runs alone in distribution, not to the bit: for those who ask for them
         key = hashlib.sha256(f"{self.machine} {rough_shape(config)}".encode()).hexdigest()[:32]
         if key not in self._known:
@@ -134,14 +134,18 @@ def _n_values(domain: Any) -> float:
 
 def rough_shape(config: TrialConfig) -> str:
     """Equal for configs whose speed is about the same: sizes count by their power of two."""
-    model = config.model.model_dump(mode="json", exclude={"width", "dropout"})
-    if isinstance(config.model, LayeredModel):
-        widths = config.model.width if isinstance(config.model.width, tuple) else (config.model.width,)
-        rates = config.model.dropout if isinstance(config.model.dropout, tuple) else (config.model.dropout,)
-        model |= {"width": _power(max(widths, default=1)), "dropout": any(rates)}
+    model = config.model.model_dump(mode="json")
+    if "width" in model:
+        model["width"] = _power(max(_listed(model["width"]), default=1))
+    if "dropout" in model:
+        model["dropout"] = any(_listed(model["dropout"]))
     data = config.data.model_dump(mode="json", exclude={"batch_size", "split"})
     batch, limit = _power(config.data.batch_size), config.train.batches_per_epoch
     return json.dumps([model, data, batch, limit and _power(limit), config.train.precision], sort_keys=True)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _power(value: int) -> int:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu"]
+Activation = Literal["relu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "mish"]
 Task = Literal["auto", "classification", "regression", "multilabel", "autoencoding", "language"]
 Direction = Literal["maximize", "minimize"]
 
