@@ -294,6 +294,11 @@ def problems(folder: Path, data: str, space: str = "optimizer.lr: [0.1, 0.2]") -
     ("data", "message"),
     (
         ("target: []", "data.target: expected at least one column"),
+        ("form: long", "data.group: missing; form long needs the column that tells which series a row belongs to"),
+        ("form: wide, window: 5", "data.window: is for form windows, and this is wide; leave it out"),
+        ("form: wide, time: t", "data.time: form wide has a row a series; leave it out"),
+        ("length: 5", "data.length: is for form long or wide, and this is windows; leave it out"),
+        ("task: classification", "data.task: series is for regression, not for classification"),
         ("split: {folds: 3}", "data.split: folds would validate on the past of what they train on; leave folds out"),
         ("augment: {kind: light}", "data.augment: light is for images"),
     ),
@@ -304,7 +309,7 @@ def test_options_that_do_not_go_together_are_refused(data: str, message: str, tm
 
 def test_the_task_is_known_without_the_data(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text(SPACE.replace("rmse", "accuracy") % ("target: load", "optimizer.lr: [0.1, 0.2]"))
-    with pytest.raises(ConfigError, match="accuracy is for classification, but series is regression"):
+    with pytest.raises(ConfigError, match="accuracy is for classification and language, but series is regression"):
         load_spec(tmp_path / "x.yaml")
 
 

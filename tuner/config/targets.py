@@ -24,7 +24,16 @@ _FORBIDDEN = {
     "data.download": _SAME_DATA,
     **dict.fromkeys(("data.target_key", "data.input_keys"), _SAME_DATA),
     **dict.fromkeys(
-        ("data.file", "data.time", "data.group", "data.horizon", "data.look_back", "data.gaps", "data.missing"),
+        (
+            "data.file",
+            "data.form",
+            "data.time",
+            "data.group",
+            "data.horizon",
+            "data.look_back",
+            "data.gaps",
+            "data.missing",
+        ),
         _SAME_DATA,
     ),
     **dict.fromkeys(

@@ -1,4 +1,4 @@
-"""The last rows of a table as one input; each row is encoded as a table's are.
+"""Rows of a table as one input: its last ones, or a whole series; each row is encoded as a table's are.
 
 N windows, R rows of the table, W rows of a window, F features.
 """
@@ -24,7 +24,7 @@ PARQUET = ".parquet"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WindowEncoder:
-    """Windows float32 [W, F]."""
+    """Windows, or whole series, as float32 [W, F]."""
 
     table: TableEncoder
     window: int
@@ -32,6 +32,10 @@ class WindowEncoder:
     """Column that tells series apart; empty for one series."""
     fills: bool = False
     """Whether a missing value is the last known one."""
+    pad: Literal["none", "end", "start"] = "none"
+    """Where a shorter series is filled up with zeros, and a longer one cut; none for windows of last rows."""
+    steps: tuple[str, ...] = ()
+    """Columns of a table that has a series in each row; empty where rows are steps."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -51,7 +55,8 @@ class WindowEncoder:
         Rows are a DataFrame, the path of a file of them, a list of mappings, or numbers [R, columns] (of one column
         also [R]); numbers [N, R, columns] are N windows. A table of several groups gives a window each, in their order.
         """
-        frames = [frame for rows in _batches(source, len(self.names)) for frame in self._by_group(rows)]
+        windows = _rows_as_series(source, self.steps) if self.steps else source
+        frames = [frame for rows in _batches(windows, len(self.names)) for frame in self._by_group(rows)]
         return np.stack([self._encode_one(number, frame) for number, frame in enumerate(frames)])
 
     def _by_group(self, rows: Any) -> list[Any]:
@@ -62,23 +67,30 @@ class WindowEncoder:
 
     def _encode_one(self, number: int, frame: Any) -> Array:
         columns = frame[list(self.names)]
-        columns = (columns.ffill() if self.fills else columns).iloc[-self.window :]
-        if len(columns) < self.window:
+        columns = columns.ffill() if self.fills else columns
+        columns = columns.iloc[: self.window] if self.pad == "end" else columns.iloc[-self.window :]
+        if not len(columns) or (self.pad == "none" and len(columns) < self.window):
             raise DataError(f"input: window {number}: {len(columns)} rows; a forecast needs the last {self.window}")
         missing = np.argwhere(columns.isna().to_numpy())
         if len(missing):
             row, column = (int(place) for place in missing[0])
             raise DataError(f"input: window {number}: row {row}: {self.names[column]!r} is missing; fill it in")
-        return self.table.encode(columns)
+        return self.padded(self.table.encode(columns))
+
+    def padded(self, steps_RF: Array) -> Array:
+        """A series of at most W steps with zeros, the mean of scaled numbers, where it has none."""
+        missing = self.window - len(steps_RF)
+        return np.pad(steps_RF, ((missing, 0) if self.pad == "start" else (0, missing), (0, 0)))
 
     def to_json(self) -> dict[str, Any]:
-        table = self.table.to_json()
-        return {"kind": "window", "table": table, "window": self.window, "group": self.group, "fills": self.fills}
+        fields = {name: getattr(self, name) for name in ("window", "group", "fills", "pad")}
+        return {"kind": "window", "table": self.table.to_json(), "steps": list(self.steps), **fields}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         table = TableEncoder.from_json(data["table"])
-        return cls(table=table, window=data["window"], group=data["group"], fills=data["fills"])
+        fields = {name: data[name] for name in ("window", "group", "fills", "pad")}
+        return cls(table=table, steps=tuple(data["steps"]), **fields)
 
 
 def _batches(source: Any, n_columns: int) -> Sequence[Any]:
@@ -91,6 +103,23 @@ def _batches(source: Any, n_columns: int) -> Sequence[Any]:
     array = np.asarray(source.detach().cpu()) if isinstance(source, torch.Tensor) else source
     is_window_a_row = array.ndim == ROWS_NDIM and n_columns == 1 and array.shape[1] != 1
     return list(array) if array.ndim == WINDOWS_NDIM or is_window_a_row else [array]
+
+
+def _rows_as_series(source: Any, steps: Sequence[str]) -> Any:
+    """The series of a table that has one in each row, without the empty fields at their ends; numbers as they are."""
+    import pandas as pd
+
+    is_rows = isinstance(source, (list, tuple)) and bool(source) and isinstance(source[0], Mapping)
+    if not is_rows and not isinstance(source, (str, Path, Mapping, pd.DataFrame)):
+        return source
+    values = _frame(source, steps)[list(steps)].to_numpy(dtype=np.float64)
+    return [without_end(row) for row in values]
+
+
+def without_end(values: Array) -> Array:
+    """A series without the missing values at its end."""
+    known = np.flatnonzero(~np.isnan(values))
+    return values[: known[-1] + 1] if len(known) else values[:0]
 
 
 def _frame(rows: Any, names: Sequence[str]) -> Any:

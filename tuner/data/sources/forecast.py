@@ -19,7 +19,6 @@ from tuner.data.decoded import Decoded, Request
 from tuner.data.scaling import Array
 from tuner.data.sources.series_table import (
     SeriesTable,
-    files,
     filled,
     first_missing,
     input_names,
@@ -31,8 +30,6 @@ from tuner.data.splits import PARTS, Indices
 from tuner.data.targets import resolve_task
 from tuner.data.window_rows import WindowRows
 from tuner.errors import DataError
-
-__all__ = ["files", "read"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
