@@ -36,10 +36,10 @@ def photos(tmp_path: Path) -> Path:
     return tmp_path / "photos"
 
 
-def load(folder: Path, **options: object) -> Prepared:
+def load(folder: Path, metric: str = "accuracy", **options: object) -> Prepared:
     data = ImageFolderData.model_validate({"path": folder.name, **options})
     base_dir = folder.parent
-    return prepare(data, metric="accuracy", seed=1, base_dir=base_dir, cache_dir=base_dir / "cache")
+    return prepare(data, metric=metric, seed=1, base_dir=base_dir, cache_dir=base_dir / "cache")
 
 
 def test_a_folder_of_class_folders_is_split(photos: Path) -> None:
@@ -170,6 +170,15 @@ def test_what_is_wrong_with_a_folder_is_said_with_its_place(
 def test_a_folder_that_is_not_there_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"data.path nowhere: no such folder in"):
         load(tmp_path / "nowhere")
+
+
+def test_autoencoding_needs_no_classes(photos: Path) -> None:
+    _flat(photos)
+    prepared = load(photos, "mse", task="autoencoding")
+    assert (prepared.info.n_train + prepared.info.n_val + prepared.info.n_test, prepared.info.n_targets) == (20, 108)
+    data = ImageFolderData.model_validate({"path": "photos", "task": "autoencoding", "augment": {"kind": "full"}})
+    x, y = next(iter(Feed.of(prepared, data, device=torch.device("cpu"), n_cores=1).train(epoch_seed=3)))
+    assert torch.equal(y, x.flatten(1))
 
 
 def test_streamed_images_are_those_that_would_be_stored(photos: Path) -> None:

@@ -1,13 +1,14 @@
 """A folder of images with a folder a class, as torchvision's ImageFolder has them.
 
 `path/train/CLASS/...` with `path/val` and `path/test` if there are any, or `path/CLASS/...`, which is split. A class's
-images may lie in folders below its own. Files that are no images by their name are passed over.
+images may lie in folders below its own. For autoencoding images need no class: all of a folder are taken. Files that
+are no images by their name are passed over.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -76,6 +77,8 @@ class Listing:
             )
         if not root.is_dir():
             raise DataError(f"{root}: a file; data.path names a folder with a folder a class")
+        if data.task == "autoencoding" and not data.classes:
+            return cls._without_classes(root)
         parts = parts_in(root)
         labels = _labels(data, parts)
         found = {part: _images(folder, labels, data, is_train=part == "train") for part, folder in parts.items()}
@@ -85,6 +88,21 @@ class Listing:
             labels=labels,
             images=ImageFiles(paths=tuple(paths), targets=tuple(targets)),
             sizes={part: sum(map(len, by_class)) for part, by_class in found.items()},
+        )
+
+    @classmethod
+    def _without_classes(cls, root: Path) -> Self:
+        """All images, wherever they lie, for models that look at no classes."""
+        parts = {part: folder for part in PARTS if (folder := _part(root, part, Path.is_dir))}
+        parts = parts if "train" in parts else {"train": root}
+        found = {part: sorted(_walk(folder)) for part, folder in parts.items()}
+        if not found["train"]:
+            raise DataError(f"{parts['train']}: no images in it ({', '.join(EXTENSIONS)})")
+        paths = tuple(path for paths in found.values() for path in paths)
+        return cls(
+            labels=("images",),
+            images=ImageFiles(paths=paths, targets=(0,) * len(paths)),
+            sizes={part: len(paths) for part, paths in found.items()},
         )
 
     def given(self) -> dict[str, Indices]:
@@ -101,12 +119,12 @@ def parts_in(root: Path) -> dict[str, Path]:
 
     A class may be called train: a part's folder has folders in it.
     """
-    found = {}
-    for part in PARTS:
-        folder = next((root / name for name in NAMES[part] if folders_in(root / name)), None)
-        if folder is not None:
-            found[part] = folder
+    found = {part: folder for part in PARTS if (folder := _part(root, part, lambda path: bool(folders_in(path))))}
     return found if "train" in found else {"train": root}
+
+
+def _part(root: Path, part: str, is_one: Callable[[Path], bool]) -> Path | None:
+    return next((root / name for name in NAMES[part] if is_one(root / name)), None)
 
 
 def folders_in(path: Path) -> list[str]:
