@@ -99,6 +99,13 @@ class Spec:
         data = config.data.model_copy(update={"split": split.model_copy(update={"fold": turn % split.folds})})
         return config.model_copy(update={"data": data})
 
+    def on_cut(self, config: TrialConfig, cut: int) -> TrialConfig:
+        """The config with another validation part: the `cut`th after the search's own. Folds are cut already."""
+        if "data" not in config.model_fields_set or config.data.split.folds is not None:
+            return config
+        split = config.data.split.model_copy(update={"cut": config.data.split.cut + cut})
+        return config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
+
     def max_epochs(self) -> int:
         """The most epochs that a trial of this space can be asked to train."""
         for parameter in self.space.parameters:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from tuner import seeding
 from tuner.config.schema import Split
 from tuner.errors import DataError
 
@@ -40,7 +41,8 @@ def split_rows(
     """Cut what is missing of val and test from `pool`; the parts in `given` are taken as they are.
 
     `classes` has the class of each row of `pool`, or is None for a plain split. Fractions are of the rows in the pool.
-    With `sizes.folds` the rows that are not for the test are cut into so many folds, of which one validates.
+    With `sizes.folds` the rows that are not for the test are cut into so many folds, of which one validates; another
+    `sizes.cut` takes other rows of them for validation.
     Raises DataError when nothing would be left for training.
     """
     n_test = 0 if "test" in given else _count(sizes.test, len(pool))
@@ -54,6 +56,8 @@ def split_rows(
         )
     order = _order(len(pool), seed)
     test, rest = _cut(order, classes, n_test)
+    if sizes.cut:
+        rest = rest[_order(len(rest), seeding.derive(seed, "cut", sizes.cut))]
     val, train = _cut(rest, classes, n_val)
     return SplitRows(
         train=np.sort(pool[train]),

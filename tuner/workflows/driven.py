@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tuner.config.schema import TrialConfig
 from tuner.control.controller import TrialState
 from tuner.study.attempts import NewAttempt
 from tuner.training.events import EpochEnd, Outcome
@@ -49,8 +50,8 @@ class Identity:
     """What belongs to a run besides its config, by its number."""
 
     seed_of: Callable[[int], int]
-    turn_of: Callable[[int], int]
-    """Decides which fold of the data validates it, where there are folds."""
+    validated: Callable[[TrialConfig, int], TrialConfig]
+    """Its config, with the part of the data that validates it."""
     folder_of: Callable[[int], Path]
     name_of: Callable[[int], str]
     """As messages call it."""

@@ -71,7 +71,7 @@ class Session:
                     ended, interrupts = self._drive(store, placement)
                     store.end_session()  # what confirming takes does not count against the search's timeout
                 if ended is not Ended.INTERRUPTED:
-                    how, interrupts = self._confirm(store, placement)
+                    how, interrupts = self._confirm(store, placement, info)
                     ended = how if how is Ended.INTERRUPTED else ended
             finally:
                 store.close()
@@ -193,13 +193,13 @@ class Session:
         spec = self.spec
         return Identity(
             seed_of=lambda trial: derive(spec.seed, "trial", trial),
-            turn_of=lambda trial: trial,
+            validated=spec.on_fold,
             folder_of=self.paths.trial,
             name_of="trial {}".format,
             logs_of=lambda trial: f"`tuner logs {trial} --study {spec.study}`",
         )
 
-    def _confirm(self, store: StudyStore, placement: Placement) -> tuple[Ended, Interrupts]:
+    def _confirm(self, store: StudyStore, placement: Placement, info: DataInfo) -> tuple[Ended, Interrupts]:
         """Train the best trials again, if that is wanted and there are any."""
         history = store.history()
         if self.spec.confirm is None or not best_trials(history, 1, maximize=self.spec.maximize):
@@ -212,6 +212,7 @@ class Session:
             placement=placement,
             lanes=self._lanes(placement, history),
             reporter=self.reporter,
+            n_val=info.n_val,
         )
         return confirmation.run(self.spec.confirm, history)
 

@@ -110,8 +110,7 @@ class Supply:
     def _open(self, job: Job) -> tuple[OpenRun, str]:
         seed = self.identity.seed_of(job.trial)
         try:
-            bound = self.spec.bind(job.params)
-            config = self.spec.on_fold(bound, self.identity.turn_of(job.trial))
+            config = self.identity.validated(self.spec.bind(job.params), job.trial)
             problem = self.spec.goals.broken(config, {})
         except ConfigError as error:  # a combination that the checks of single bounds could not see
             config, problem = self.spec.base, str(error)

@@ -240,3 +240,6 @@ class Confirm(Section):
     """Complete trials that are trained again."""
     seeds: Annotated[int, Field(ge=1, le=1000)] = 2
     """Fresh seeds that each of them is trained on."""
+    resplit: Literal["auto"] | bool = "auto"
+    """Whether each fresh seed also has a validation part of its own, cut anew, the same for all candidates: `auto` does
+    that where fewer than 10,000 rows validate. The test part stays as it is."""

@@ -25,6 +25,9 @@ class Split(Section):
     """
     fold: Annotated[int, Field(ge=0)] = 0
     """Which of the `folds` validates the base config; a search gives trial N the fold N modulo `folds`."""
+    cut: Annotated[int, Field(ge=0)] = 0
+    """Which of many random cuts into training and validation; the test part is the same in all. Confirming takes others
+    than the search (`confirm.resplit`)."""
 
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
