@@ -127,14 +127,15 @@ def test_optuna_does_not_see_the_runs_that_confirm() -> None:
     assert len(standing().runs) == 4
 
 
-def test_each_run_has_a_fresh_seed_and_the_config_of_its_trial() -> None:
+def test_each_run_has_a_fresh_seed_and_the_config_of_its_trial_on_other_validation_rows() -> None:
     run()
     reader = StudyReader.open(STORAGE)
     study = reader.study(None)
     for item in standing().runs:
         detail, trial = run_detail(reader, study, item), reader.trial(study, item.trial)
         assert detail.seed == derive(3, "confirm", item.trial, item.repeat) != trial.seed
-        assert detail.config == trial.config
+        split = {**trial.config["data"]["split"], "cut": item.repeat}
+        assert detail.config == {**trial.config, "data": {**trial.config["data"], "split": split}}
         assert [row.epoch for row in detail.curve] == [1, 2, 3]
         assert item.value == min(row.metrics["val/loss"] or 0.0 for row in detail.curve)
 
