@@ -13,6 +13,7 @@ from tuner.config.schema.arrays import ArrayData
 from tuner.data.batches import eval_batches
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
+from tuner.data.preprocess import Preprocess
 from tuner.errors import DataError, NotFoundError
 
 N = 40
@@ -132,6 +133,44 @@ def test_targets_are_classes_or_quantities(
     data = prepared(tmp_path, npz(tmp_path, arrays), metric=metric)
     assert (data.info.task, data.info.labels) == (task, labels)
     assert data.val.targets[:3].tolist() == first
+
+
+TOKENS = np.arange(N * 6).reshape(N, 6) % 11
+
+
+def test_tokens_know_their_vocabulary_and_their_padding(tmp_path: Path) -> None:
+    tokens = TOKENS.copy()
+    tokens[:, 3:] = 0
+    data = prepared(tmp_path, npz(tmp_path, {"x": tokens, "y": CLASSES}), padding=0)
+    assert (data.info.n_tokens, data.info.padding, data.info.input_dtype) == (11, 0, "int64")
+    preprocess = Preprocess.from_json(data.preprocess.to_json())
+    assert preprocess(tokens[:2]).tolist() == tokens[:2].tolist()
+    with pytest.raises(DataError, match="tokens from 1 to 11; expected 0 to 10"):
+        preprocess(tokens + 1)
+    assert refusal(tmp_path, npz(tmp_path, {"x": NUMBERS, "y": CLASSES}), padding=0) == (
+        "data.padding: is for tokens, and data.npz: 'x' has numbers; leave it out"
+    )
+
+
+def test_targets_of_every_position_are_for_language(tmp_path: Path) -> None:
+    arrays = {"x": TOKENS, "y": np.roll(TOKENS, -1, axis=1)}
+    data = prepared(tmp_path, npz(tmp_path, arrays), task="language", metric="loss")
+    assert (data.info.task, data.info.n_targets) == ("language", 11)
+
+
+def test_rows_of_zeros_and_ones_are_for_several_labels(tmp_path: Path) -> None:
+    y = np.stack([CLASSES == 0, CLASSES < 2], axis=1)
+    data = prepared(
+        tmp_path, npz(tmp_path, {"x": NUMBERS, "y": y}), task="multilabel", labels=["a", "b"], metric="loss"
+    )
+    assert (data.info.task, data.info.labels, data.val.targets.dtype) == ("multilabel", ("a", "b"), torch.float32)
+    message = refusal(tmp_path, npz(tmp_path, {"x": NUMBERS, "y": CLASSES}), task="multilabel", metric="loss")
+    assert message.startswith("data.npz: 'y': row 0: one target a row; multilabel targets are")
+
+
+def test_inputs_alone_are_enough_for_autoencoding(tmp_path: Path) -> None:
+    data = prepared(tmp_path, npz(tmp_path, {"x": NUMBERS, "x_test": NUMBERS[:5]}), task="autoencoding", metric="loss")
+    assert (data.info.task, data.info.n_targets, data.info.n_test) == ("autoencoding", 4, 5)
 
 
 def test_classes_can_be_given_names(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ _FORBIDDEN = {
         _SAME_DATA,
     ),
     **dict.fromkeys(
-        (f"data.{name}" for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "labels", "inputs")),
+        (f"data.{name}" for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "labels", "inputs", "padding")),
         _SAME_DATA,
     ),
     **dict.fromkeys(("data.text", "data.encoding"), _SAME_DATA),

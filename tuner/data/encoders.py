@@ -69,6 +69,10 @@ class TensorEncoder:
 
     shape: tuple[int, ...]
     dtype: Literal["float32", "int64"]
+    n_tokens: int | None = None
+    """Size of the vocabulary, where it is known."""
+    padding: int | None = None
+    """The token that fills short rows up, if any does."""
 
     def encode(self, source: Any) -> Array:
         """Take a batch [N, *shape], one input of that shape, or a list of inputs."""
@@ -82,14 +86,18 @@ class TensorEncoder:
         stored = array.reshape(-1, *self.shape).astype(self.dtype)
         if not np.isfinite(stored).all():
             raise DataError("input: not finite; expected numbers of float32's range")
+        if self.n_tokens is not None and stored.size and not 0 <= stored.min() <= stored.max() < self.n_tokens:
+            raise DataError(f"input: tokens from {stored.min()} to {stored.max()}; expected 0 to {self.n_tokens - 1}")
         return stored
 
     def to_json(self) -> dict[str, Any]:
-        return {"kind": "tensor", "shape": list(self.shape), "dtype": self.dtype}
+        tokens = {"n_tokens": self.n_tokens, "padding": self.padding} if self.n_tokens is not None else {}
+        return {"kind": "tensor", "shape": list(self.shape), "dtype": self.dtype, **tokens}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        return cls(shape=tuple(data["shape"]), dtype=data["dtype"])
+        tokens = {name: data.get(name) for name in ("n_tokens", "padding")}
+        return cls(shape=tuple(data["shape"]), dtype=data["dtype"], **tokens)
 
 
 ItemEncoder = ImageEncoder | NamedEncoder | TensorEncoder

@@ -52,13 +52,17 @@ class Preprocess:
 
     @property
     def n_tokens(self) -> int | None:
-        """Size of the vocabulary where inputs are tokens of texts."""
-        return self.encoder.tokens.n_tokens if isinstance(self.encoder, TextEncoder) else None
+        """Size of the vocabulary where inputs are tokens."""
+        if isinstance(self.encoder, TextEncoder):
+            return self.encoder.tokens.n_tokens
+        return self.encoder.n_tokens if isinstance(self.encoder, TensorEncoder) else None
 
     @property
     def padding(self) -> int | None:
-        """The token that fills short texts up."""
-        return self.encoder.tokens.padding if isinstance(self.encoder, TextEncoder) else None
+        """The token that fills short rows up."""
+        if isinstance(self.encoder, TextEncoder):
+            return self.encoder.tokens.padding
+        return self.encoder.padding if isinstance(self.encoder, TensorEncoder) else None
 
     @property
     def inputs(self) -> tuple[InputField, ...]:

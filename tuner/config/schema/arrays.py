@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from tuner.config.schema.base import Names
 from tuner.config.schema.sources import DataSection
@@ -32,3 +34,9 @@ class ArrayData(DataSection):
     """What they are; `auto`: 8-bit arrays of two or three axes a row are images, other integers tokens."""
     layout: Literal["auto", "steps_first", "channels_first"] = "auto"
     """Axes of rows with two: steps_first for (steps, features), channels_first for (channels, steps)."""
+    padding: Annotated[int, Field(ge=0)] | None = None
+    """The token that fills short rows of tokens up; null where all have one length."""
+
+    @property
+    def is_padded(self) -> bool:
+        return self.padding is not None

@@ -23,6 +23,8 @@ def read_targets(
 
     `name` tells a row in messages. Raises DataError.
     """
+    if wanted == "autoencoding":
+        return wanted, (), np.zeros((sum(map(len, arrays)), 0), dtype=np.float32)
     values = _joined(arrays, name)
     if wanted == "auto":
         wanted = "classification" if values.dtype.kind != "f" else "regression"
@@ -32,7 +34,7 @@ def read_targets(
         check_tokens(values, name)
         return wanted, (), values.astype(np.int64)
     if wanted == "regression":
-        return "regression", (), _quantities(values, name)
+        return wanted, (), _quantities(values, name)
     labels, classes = _classes(values, len(arrays[0]), name)
     if data.labels and len(data.labels) != len(labels):
         raise DataError(f"data.labels: {len(data.labels)} names for {len(labels)} classes ({', '.join(labels[:20])})")

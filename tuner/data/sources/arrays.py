@@ -62,7 +62,8 @@ class PartOfFile:
 
 
 def decoded(data: ArrayData, file: ArrayFile, request: Request) -> Decoded:
-    found = [part for name in PARTS if (part := _part(data, file, name)) is not None]
+    has_targets = request.task != "autoencoding"
+    found = [part for name in PARTS if (part := _part(data, file, name, has_targets=has_targets)) is not None]
     encoder = _encoder(data, file, found)
     for part in found:
         _check_shape(file, part, found[0])
@@ -111,11 +112,15 @@ class Numbering:
 # ----------------------------------------------------------------------------------------------------------- the names
 
 
-def _part(data: ArrayData, file: ArrayFile, part: str) -> PartOfFile | None:
+def _part(data: ArrayData, file: ArrayFile, part: str, *, has_targets: bool) -> PartOfFile | None:
+    """The arrays of a part; None where the file has none of it."""
     suffix = "" if part == "train" else f"_{part}"
     x_name, y_name = _name(data, file, f"x{suffix}"), _name(data, file, f"y{suffix}")
-    if part != "train" and x_name is None and y_name is None:
+    if part != "train" and x_name is None and (y_name is None or not has_targets):
         return None
+    if x_name is not None and y_name is None and not has_targets:
+        x = file.read(x_name)
+        return PartOfFile(part=part, x_name=x_name, x=x, y_name=x_name, y=np.zeros(len(np.atleast_1d(x))))
     if x_name is None or y_name is None:
         key = f"x{suffix}" if x_name is None else f"y{suffix}"
         raise DataError(
@@ -155,7 +160,12 @@ def _encoder(data: ArrayData, file: ArrayFile, parts: Sequence[PartOfFile]) -> I
     kind = data.inputs if data.inputs != "auto" else _kind_of(first.x)
     if kind == "tokens":
         _check_tokens(file, parts)
-        return TensorEncoder(shape=first.x.shape[1:], dtype="int64")
+        most = max(int(part.x.max(initial=0)) for part in parts)
+        return TensorEncoder(
+            shape=first.x.shape[1:], dtype="int64", n_tokens=max(most, data.padding or 0) + 1, padding=data.padding
+        )
+    if data.padding is not None:
+        raise DataError(f"data.padding: is for tokens, and {file.place(first.x_name)} has {kind}; leave it out")
     shape = first.x.shape[1:] or (1,)
     if kind == "numbers":
         return TensorEncoder(shape=shape, dtype="float32")
