@@ -92,6 +92,8 @@ SIZES: tuple[tuple[str, DataInfo, dict[str, Any], int], ...] = (
     ),
     ("resnet", info((3, 32, 32)), {"depth": 3}, 269_722 - linear(64, 10) + linear(64, 3)),  # the paper's ResNet-20
     ("resnet", IMAGES, {"depth": 1, "width": 2, "shortcut": "conv"}, 58 + 80 + (232 + 16) + (896 + 48) + linear(8, 3)),
+    ("bag", TOKENS, {"embedding": 4, "ngrams": 3, "buckets": 10}, 11 * 4 + 2 * 10 * 4 + linear(4, 3)),
+    ("bag", TOKENS, {"embedding": 4, "depth": 2, "width": 6}, 11 * 4 + linear(4, 6) + linear(6, 6) + linear(6, 3)),
     ("recurrent", STEPS, {"cell": "rnn", "width": 6}, 6 * (4 + 6 + 2) + linear(6, 3)),
     ("recurrent", STEPS, {"cell": "gru", "width": 6}, 3 * 6 * (4 + 6 + 2) + linear(6, 3)),
     (
@@ -135,6 +137,7 @@ NETWORKS: tuple[tuple[str, DataInfo, dict[str, Any]], ...] = (
     ("convnet", IMAGES, {"dropout": 0.1, "width": 4, "dropout_form": "alpha", "global_pool": "mean", "pool": "none"}),
     ("resnet", IMAGES, {"depth": 1, "width": 4, "dropout": 0.2}),
     ("resnet", IMAGES, {"depth": 2, "width": 4, "shortcut": "conv", "norm": "group", "activation": "mish"}),
+    ("bag", TOKENS, {"ngrams": 2, "token_dropout": 0.2, "embedding_dropout": 0.1, "depth": 1, "dropout": 0.1}),
     ("recurrent", CHANNELS, {"cell": "rnn", "activation": "relu", "pooling": "max"}),
     ("recurrent", TOKENS, {"cell": "gru", "bidirectional": True, "depth": 2, "dropout": 0.3, "dropout_form": "locked"}),
     ("recurrent", TOKENS, {"cell": "lstm", "bidirectional": True, "pooling": "mean", "norm": "layer"}),
@@ -243,6 +246,7 @@ def test_a_recurrent_network_is_torchs_own_over_packed_sequences(cell: str, pool
 
 
 WITH_PADDING: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("bag", {"ngrams": 3, "depth": 1}),
     *(("recurrent", {"cell": cell, "bidirectional": True, "depth": 2}) for cell in ("rnn", "lstm", "gru")),
     *(("recurrent", {"pooling": pooling}) for pooling in ("mean", "max")),
     *(("transformer", {"width": 8, "pooling": pooling}) for pooling in ("mean", "max", "cls")),
@@ -287,6 +291,24 @@ def test_a_later_token_changes_nothing_before_it(kind: str, options: dict[str, A
         outputs.append(model(inputs))
     torch.testing.assert_close(outputs[0][:, :4], outputs[1][:, :4], rtol=0, atol=1e-13)
     assert not torch.allclose(outputs[0][:, 4:], outputs[1][:, 4:], atol=1e-6)
+
+
+def test_a_bag_is_torchs_own_embedding_bag_and_forgets_the_order() -> None:
+    model = build("bag", TOKENS).double().eval()
+    weight = model.get_submodule("bag.tokens").get_parameter("weight")
+    oracle = nn.EmbeddingBag.from_pretrained(weight.detach(), mode="mean", padding_idx=PADDING)
+    x = torch.tensor([[3, 5, 9, PADDING], [9, 3, 5, PADDING]])
+    expected = model.get_submodule("head")(oracle(x))
+    torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-12)
+    with_pairs = build("bag", TOKENS, ngrams=2).double().eval()
+    assert not torch.allclose(with_pairs(x)[0], with_pairs(x)[1], atol=1e-6)
+
+
+def test_a_bag_is_for_tokens_and_for_one_output_a_text() -> None:
+    with pytest.raises(ConfigError, match="bag needs tokens"):
+        build("bag", STEPS)
+    with pytest.raises(ConfigError, match="bag has one output for a whole text"):
+        build("bag", LANGUAGE)
 
 
 def test_axes_of_sequences_are_turned_where_the_data_says_how_they_lie() -> None:

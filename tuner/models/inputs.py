@@ -18,7 +18,7 @@ from tuner.errors import ConfigError, Place
 IMAGE_DIMENSIONS = 3
 SEQUENCE_DIMENSIONS = 2
 MAX_EMBEDDING = 600
-FOR_TOKENS = "use kind: recurrent or kind: transformer"
+FOR_TOKENS = "use kind: bag, recurrent or transformer"
 
 
 def flat_input(kind: str, info: DataInfo, embedding: int | Literal["auto"]) -> tuple[nn.Module, int]:

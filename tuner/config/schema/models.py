@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Union
 
+from tuner.config.schema.model_kinds.bag import Bag
 from tuner.config.schema.model_kinds.base import LayeredModel, ModelSection, OwnModel
 from tuner.config.schema.model_kinds.convnet import Convnet
 from tuner.config.schema.model_kinds.hub import Hub
@@ -24,6 +25,7 @@ MODEL_KINDS: dict[str, type[ModelSection]] = {
     "moe": Moe,
     "convnet": Convnet,
     "resnet": Resnet,
+    "bag": Bag,
     "recurrent": Recurrent,
     "transformer": Transformer,
     "torchvision": Torchvision,
