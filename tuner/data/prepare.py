@@ -19,6 +19,7 @@ from tuner.config.metrics import METRICS, TASKS
 from tuner.config.schema import Data, PythonData
 from tuner.data import cache
 from tuner.data.cache import DamagedError, FileRecord
+from tuner.data.character_rows import CharacterRows
 from tuner.data.datasets import Items, ItemSource
 from tuner.data.decoded import Decoded, Request, WantedTask
 from tuner.data.info import DataInfo
@@ -84,6 +85,8 @@ def _wanted_task(data: Data, metric: str) -> WantedTask:
                 f"data.task is {data.task}, but objective.metric {metric} is for {wanted}; change one of them"
             )
         return data.task
+    if data.own_task in tasks:
+        return data.own_task
     usual: list[WantedTask] = [task for task in ("classification", "regression") if task in tasks]
     if len(usual) == 1:
         return usual[0]
@@ -151,7 +154,7 @@ def _write_parts(folder: Path, decoded: Decoded, split: SplitRows, preprocess: P
         rows = split[part]
         if not len(rows):
             continue
-        if isinstance(decoded.rows, WindowRows):
+        if isinstance(decoded.rows, WindowRows | CharacterRows):
             files |= _write_windows(folder, part, decoded.rows.steps(rows, preprocess), preprocess)
         elif (chunks := decoded.rows.chunks(rows, preprocess)) is not None:
             name = _file_name(part, "inputs")

@@ -15,10 +15,11 @@ from tuner.data.named import NamedEncoder
 from tuner.data.scaling import Scaling, apply
 from tuner.data.sounds import SoundEncoder
 from tuner.data.tables import TableEncoder
-from tuner.data.tokens import TextEncoder
+from tuner.data.tokens import CharacterEncoder, TextEncoder
 from tuner.data.windows import WindowEncoder
 
-Encoder = ImageEncoder | NamedEncoder | TableEncoder | TensorEncoder | WindowEncoder | TextEncoder | SoundEncoder
+Tokenized = TextEncoder | CharacterEncoder
+Encoder = ImageEncoder | NamedEncoder | TableEncoder | TensorEncoder | WindowEncoder | Tokenized | SoundEncoder
 ENCODER_KINDS: dict[str, type[Encoder]] = {
     "image": ImageEncoder,
     "named": NamedEncoder,
@@ -27,6 +28,7 @@ ENCODER_KINDS: dict[str, type[Encoder]] = {
     "sound": SoundEncoder,
     "window": WindowEncoder,
     "text": TextEncoder,
+    "characters": CharacterEncoder,
 }
 TOKENS = ("int64", "int32")
 
@@ -53,7 +55,7 @@ class Preprocess:
     @property
     def n_tokens(self) -> int | None:
         """Size of the vocabulary where inputs are tokens."""
-        if isinstance(self.encoder, TextEncoder):
+        if isinstance(self.encoder, TextEncoder | CharacterEncoder):
             return self.encoder.tokens.n_tokens
         return self.encoder.n_tokens if isinstance(self.encoder, TensorEncoder) else None
 

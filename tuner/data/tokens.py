@@ -53,6 +53,11 @@ class Vocabulary:
         return N_SPECIAL + len(self.tokens)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What each id stands for; nothing, and the replacement character, for the special ones."""
+        return ("", "\N{REPLACEMENT CHARACTER}", *self.tokens)
+
+    @property
     def padding(self) -> int:
         return PADDING
 
@@ -121,6 +126,41 @@ class TextEncoder:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         return cls(tokens=tokens_from_json(data["tokens"]), length=data["length"], column=data["column"])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CharacterEncoder:
+    """What comes before the character that is to be told; rows are int32 [L]."""
+
+    tokens: Vocabulary
+    length: int
+    """The most characters that the model was trained to look back on."""
+
+    @property
+    def shape(self) -> tuple[int]:
+        return (self.length,)
+
+    @property
+    def dtype(self) -> Literal["int32"]:
+        return "int32"
+
+    def encode(self, source: Any) -> Array:
+        """Take a text, or several of one length, of whose last L characters the ids are given."""
+        texts = texts_of(source, "text")
+        rows = [self.tokens.encode([text], len(text) + 1)[0][-self.length :] for text in texts]
+        lengths = {len(row) for row in rows}
+        if len(lengths) != 1 or lengths == {0}:
+            raise DataError(f"input: texts of {sorted(lengths)} characters; expected one length, of 1 or more")
+        return np.array(rows, dtype=np.int32)
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": "characters", "tokens": self.tokens.to_json(), "length": self.length}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        tokens = tokens_from_json(data["tokens"])
+        assert isinstance(tokens, Vocabulary)
+        return cls(tokens=tokens, length=data["length"])
 
 
 def texts_of(source: Any, column: str) -> list[str]:

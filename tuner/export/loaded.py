@@ -14,8 +14,10 @@ from tuner.config.code import targets_of
 from tuner.data.batches import evaluation_batch_size
 from tuner.data.lengths import without_padding
 from tuner.data.preprocess import Preprocess
+from tuner.data.tokens import CharacterEncoder
 from tuner.errors import UsageError
 from tuner.export.bundle import CODE, WEIGHTS, Bundle
+from tuner.export.language import continuation, next_probabilities
 from tuner.models.build import build_model
 from tuner.optim.losses import LossFunction, build_loss
 
@@ -27,7 +29,7 @@ class LoadedModel:
     module: nn.Module
     """In evaluation mode, on the CPU; takes preprocessed inputs [B, *input shape]."""
     labels: tuple[str, ...]
-    """Class names by index; empty for regression."""
+    """Class names by index, or the characters of a language model; empty for regression."""
     bundle: Bundle
     preprocess: Preprocess
     loss: LossFunction
@@ -35,8 +37,11 @@ class LoadedModel:
     def predict_proba(self, x: Any) -> np.ndarray:
         """Class probabilities [N, K]; for regression the predictions [N, targets].
 
+        Of a language model of characters those of the one after each text, by `labels`; of others [N, L, K].
         `x` is N rows as the source gives them. They are predicted in the batches of the evaluation, to the same bits.
         """
+        if isinstance(self.preprocess.encoder, CharacterEncoder):
+            return next_probabilities(self.module, self.loss, self.preprocess, x)
         inputs = self.preprocess(x)
         padding = self.preprocess.padding
         parts = torch.split(inputs, evaluation_batch_size(self.preprocess.input_shape))
@@ -48,15 +53,27 @@ class LoadedModel:
         return probabilities
 
     def predict(self, x: Any) -> np.ndarray:
-        """Classes [N] as the source has them, names or whole numbers; for regression predictions [N, targets]."""
+        """Classes [N] as the source has them, names or whole numbers; for regression predictions [N, targets].
+
+        Of a language model of characters the likeliest after each text; of others the likeliest tokens [N, L].
+        """
         scores = self.predict_proba(x)
         task = self.bundle.data.task
         if task == "regression":
             return scores
         if task == "multilabel":
             return (scores > 0.5).astype(np.int64)  # noqa: PLR2004 - as likely as not
+        if not self.labels:
+            likeliest: np.ndarray = scores.argmax(axis=-1)
+            return likeliest
         classes: np.ndarray = _classes(self.labels)[scores.argmax(axis=1)]
         return classes
+
+    def generate(self, prompt: str, n: int, *, temperature: float = 1.0, seed: int = 0) -> str:
+        """`n` characters that a language model puts behind a text; a temperature of 0 takes the likeliest each time."""
+        if not isinstance(self.preprocess.encoder, CharacterEncoder):
+            raise UsageError(f"generate is for data: {{kind: characters}}; this model is for {self.bundle.data.task}")
+        return continuation(self.module, self.loss, self.preprocess, prompt, n, temperature=temperature, seed=seed)
 
 
 def _classes(labels: tuple[str, ...]) -> np.ndarray:
@@ -94,10 +111,12 @@ def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
         is_restored=True,
     )
     module.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
+    preprocess = Preprocess.from_json(dict(bundle.preprocess))
+    encoder = preprocess.encoder
     return LoadedModel(
         module=module.eval(),
-        labels=bundle.data.labels,
+        labels=encoder.tokens.names if isinstance(encoder, CharacterEncoder) else bundle.data.labels,
         bundle=bundle,
-        preprocess=Preprocess.from_json(dict(bundle.preprocess)),
+        preprocess=preprocess,
         loss=loss,
     )

@@ -9,10 +9,11 @@ from tuner.config.schema.own_data import PythonData
 from tuner.config.schema.series import SeriesData
 from tuner.config.schema.sklearn_data import SklearnData
 from tuner.config.schema.tables import CsvData
-from tuner.config.schema.text import TextData
+from tuner.config.schema.text import CharacterData, TextData
 
 Images = ImageData | EmnistData | FakeImages | TorchvisionData | ImageFolderData
-Data = SklearnData | Images | CsvData | SeriesData | ArrayData | AudioData | TextData | PythonData
+Texts = TextData | CharacterData
+Data = SklearnData | Images | CsvData | SeriesData | ArrayData | AudioData | Texts | PythonData
 
 DATA_KINDS: dict[str, type[Data]] = {
     "digits": SklearnData,
@@ -37,5 +38,6 @@ DATA_KINDS: dict[str, type[Data]] = {
     "npz": ArrayData,
     "tensors": ArrayData,
     "text": TextData,
+    "characters": CharacterData,
     "python": PythonData,
 }

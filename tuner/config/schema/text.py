@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tuner.config.schema.base import Section
+from tuner.config.schema.base import Section, Task
 from tuner.config.schema.sources import DataSection
 
 MaxLength = Annotated[int, Field(ge=1, le=65536)]
@@ -69,6 +69,30 @@ class TextData(TextSection):
     @model_validator(mode="after")
     def _can_be_read(self) -> TextData:
         self.refuse_augment("texts")
+        _check_encoding(self.encoding)
+        return self
+
+
+class CharacterData(DataSection):
+    """One long text, of which a model learns to tell the next character: the plainest language model."""
+
+    kind: Literal["characters"] = "characters"
+    path: str
+    """A text file. Its beginning is for training, then comes what validates, and the end is for the test."""
+    context: MaxLength = 128
+    """Characters that the model sees at most."""
+    stride: Annotated[int, Field(ge=1)] | None = None
+    """Characters from one piece for training to the next; null puts one behind the other."""
+    lowercase: bool = False
+    encoding: str = "utf-8"
+
+    @property
+    def own_task(self) -> Task:
+        return "language"
+
+    @model_validator(mode="after")
+    def _can_be_read(self) -> CharacterData:
+        self.refuse_augment("characters")
         _check_encoding(self.encoding)
         return self
 

@@ -12,6 +12,7 @@ from tuner.data.decoded import Decoded, Request
 from tuner.data.sources import (
     array_files,
     audio,
+    characters,
     classic_images,
     csv_table,
     fake_images,
@@ -62,6 +63,7 @@ SOURCES: dict[str, Source] = {
     "csv": Source(files=csv_table.files, read=csv_table.read),
     "series": Source(files=series.files, read=series.read),
     "text": Source(files=text.files, read=text.read),
+    "characters": Source(files=characters.files, read=characters.read),
     "python": Source(files=python_dataset.files, read=python_dataset.read, open_items=Items.open),
     "audio": Source(files=audio.files, read=audio.read),
     "npz": _ARRAYS,
