@@ -141,6 +141,16 @@ def test_parts_can_be_counted_in_time_steps(tmp_path: Path) -> None:
     assert (data.info.n_val, data.info.n_test) == (10 - 7, 20 - 7)
 
 
+def test_guesses_are_measured_on_the_windows_of_validation_and_test(tmp_path: Path) -> None:
+    table = hourly()
+    table["load"] = np.tile([0.0, 1.0, 5.0], 40)
+    baselines = prepared(tmp_path, table, horizon=4, season=3).info.baselines
+    assert baselines["3 rows ago"] == {"val/mae": 0.0, "val/rmse": 0.0, "test/mae": 0.0, "test/rmse": 0.0}
+    last, changes = baselines["last value"], np.array([[1, 5, 0, 1], [4, -1, 0, 4], [-5, -4, 0, -5]])
+    assert last["val/mae"] == pytest.approx(np.abs(changes).mean())
+    assert last["val/rmse"] == pytest.approx(np.sqrt((changes**2).mean(axis=0)).mean())
+
+
 # ------------------------------------------------------------------------------------------- what prediction is given
 
 

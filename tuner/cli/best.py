@@ -82,6 +82,12 @@ def _text(export: Export) -> str:
             if name.startswith("test/") and value is not None
         ),
         *(
+            f"  guessing the {way}: {name} {number(value)}"
+            for way, errors in bundle.data.baselines.items()
+            for name, value in errors.items()
+            if name in bundle.metrics and name.startswith("test/")
+        ),
+        *(
             [f"  the test scores are those of {export.scored_before}: weights are scored once"]
             * bool(export.scored_before)
         ),

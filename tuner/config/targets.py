@@ -33,6 +33,7 @@ _FORBIDDEN = {
             "data.look_back",
             "data.gaps",
             "data.missing",
+            "data.season",
         ),
         _SAME_DATA,
     ),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -72,6 +72,8 @@ class Decoded:
     row_name: Callable[[int], str] = "row {}".format
     layout: Layout = ""
     """Axes of inputs with two; see `DataInfo.layout`."""
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """See `DataInfo.baselines`."""
 
     @property
     def pool(self) -> Indices:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Layout = Literal["", "steps_first", "channels_first"]
@@ -65,6 +66,9 @@ class DataInfo:
     Models that want them the other way round turn them; without it they take them as they are."""
     inputs: tuple[InputField, ...] = ()
     """The named inputs that one row (F,) holds, flattened and one after the other; () where an item has one input."""
+
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """`<split>/<metric>` of guessing without a model, by the name of the guess; forecasts have some."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

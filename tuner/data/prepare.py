@@ -213,6 +213,7 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
         fingerprint=fingerprint,
         class_counts=_class_counts(decoded, split),
         layout=decoded.layout,
+        baselines=decoded.baselines,
         in_memory=decoded.rows.chunks(split.train[:1], preprocess) is not None,
         inputs=preprocess.inputs,
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from tuner.export import own_card
 from tuner.export.bundle import Bundle
 
@@ -20,6 +22,7 @@ def render(bundle: Bundle) -> str:
             "## Metrics",
             "",
             *_metrics(bundle),
+            *_baselines(bundle),
             "",
             _caution(bundle),
             "",
@@ -110,6 +113,20 @@ def _metrics(bundle: Bundle) -> list[str]:
     names = sorted({name.partition("/")[2] for name in bundle.metrics})
     rows = [f"| {name} | {_cell(bundle, 'val', name)} | {_cell(bundle, 'test', name)} |" for name in names]
     return ["| metric | validation | test |", "|---|---|---|", *rows]
+
+
+def _baselines(bundle: Bundle) -> list[str]:
+    """What guessing comes to, in the rows of the table of metrics."""
+    return [
+        f"| {name}, guessing the {way} | {_number(errors, 'val', name)} | {_number(errors, 'test', name)} |"
+        for way, errors in bundle.data.baselines.items()
+        for name in dict.fromkeys(key.partition("/")[2] for key in errors)
+    ]
+
+
+def _number(errors: Mapping[str, float], split: str, name: str) -> str:
+    value = errors.get(f"{split}/{name}")
+    return "" if value is None else f"{value:.4f}"
 
 
 def _cell(bundle: Bundle, split: str, name: str) -> str:

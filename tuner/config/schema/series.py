@@ -12,7 +12,7 @@ from tuner.config.schema.sources import DataSection
 Count = Annotated[int, Field(ge=1)]
 ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(as_tuple)]
 
-_OF_WINDOWS = ("window", "horizon", "stride", "look_back", "gaps")
+_OF_WINDOWS = ("window", "horizon", "stride", "look_back", "gaps", "season")
 _OF_WHOLE = ("length", "pad")
 
 
@@ -48,6 +48,8 @@ class SeriesData(DataSection):
     many as there are rows, whatever `window` is."""
     gaps: Literal["refuse", "split", "ignore"] = "refuse"
     """windows: where a time step differs from the others. split: no window crosses it; ignore: rows as they come."""
+    season: Count | None = None
+    """windows: rows of a season, such as 24 for hours: its value a season ago is a baseline beside the last value."""
     missing: Literal["refuse", "forward_fill"] = "refuse"
     """What a missing value is: an error, or the last known value of its series."""
     length: Count | None = None

@@ -17,6 +17,7 @@ import numpy as np
 from tuner.config.schema.series import SeriesData
 from tuner.data.decoded import Decoded, Request
 from tuner.data.scaling import Array
+from tuner.data.sources.naive import naive_forecasts
 from tuner.data.sources.series_table import (
     SeriesTable,
     filled,
@@ -62,6 +63,12 @@ class Sorted:
         )
         raise DataError(f"{self.place(missing, name)}: missing; {reason}")
 
+    @property
+    def first_rows(self) -> Indices:
+        """The first row of each row's segment."""
+        begins = np.concatenate([[0], np.flatnonzero(np.diff(self.segment)) + 1, [len(self.segment)]])
+        return np.repeat(begins[:-1], np.diff(begins))
+
     def place(self, row: int, column: str = "") -> str:
         return self.table.place(int(self.order[row]), column)
 
@@ -88,6 +95,14 @@ def read(data: SeriesData, request: Request) -> Decoded:
         ),
         targets=targets,
         given=given,
+        baselines=naive_forecasts(
+            target_RT,
+            {part: starts[rows] for part, rows in given.items()},
+            window=data.window,
+            horizon=data.horizon,
+            season=data.season,
+            first=table.first_rows,
+        ),
         layout="steps_first",
         row_name=lambda window: table.place(int(starts[window]) + data.window, data.targets[0]),
     )
@@ -180,9 +195,7 @@ def _windows(data: SeriesData, table: Sorted) -> tuple[Indices, Indices]:
     inside = is_whole & (part_of_row[first_in_part] == part_of_row[last]) if len(starts) else is_whole
     starts = starts[inside]
     part = part_of_row[starts + n_rows - 1]
-    begins = np.concatenate([[0], np.flatnonzero(np.diff(table.segment)) + 1])
-    in_segment = starts - begins[np.searchsorted(begins, starts, side="right") - 1]
-    kept = (part > 0) | (in_segment % data.stride == 0)
+    kept = (part > 0) | ((starts - table.first_rows[starts]) % data.stride == 0)
     _refuse_empty(data, part, part_of_row, table)
     return starts[kept], part[kept]
 
