@@ -15,6 +15,7 @@ import torch
 
 from tuner.config.schema.text import TextData, Tokenizer
 from tuner.data.batches import eval_batches, n_batches, stacked_batches, train_batches
+from tuner.data.encoders import TensorEncoder
 from tuner.data.lengths import MAX_SHAPES, batch_lengths, bucketed, rounded_up, row_lengths, without_padding
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
@@ -182,6 +183,17 @@ def test_lengths_are_rounded_up_so_that_there_are_few(length: int, stored: int, 
 def batches(prepared: Prepared, **options: Any) -> list[tuple[torch.Tensor, torch.Tensor]]:
     options = {"batch_size": 16, "device": "cpu", "epoch_seed": 1, **options}
     return list(train_batches(prepared.train, prepared.preprocess, **options))
+
+
+def test_rows_with_a_target_for_every_token_stay_as_long_as_those() -> None:
+    encoder = TensorEncoder(shape=(40,), dtype="int64", n_tokens=9, padding=0)
+    inputs = torch.zeros(6, 40, dtype=torch.int64)
+    inputs[:, :3] = 5
+    labels, tokens = torch.zeros(6, dtype=torch.int64), torch.zeros(6, 40, dtype=torch.int64)
+    for targets, length in ((labels, 8), (tokens, 40)):
+        part = ArrayPart(inputs=inputs, targets=targets)
+        ((x, _),) = eval_batches(part, Preprocess(encoder=encoder), device="cpu")
+        assert x.shape == (6, length)
 
 
 def test_a_batch_is_as_long_as_its_longest_text(tmp_path: Path) -> None:

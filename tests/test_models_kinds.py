@@ -467,7 +467,7 @@ def test_weights_begin_as_the_scheme_says_and_follow_from_the_seed(kind: str, da
             "mlp",
             TOKENS,
             {},
-            "model.kind: mlp needs numbers, and these inputs are tokens; use kind: recurrent or kind: tr",
+            "model.kind: mlp needs numbers, and these inputs are tokens; use kind: bag, recurrent or tr",
         ),
         (
             "convnet",

@@ -22,7 +22,7 @@ from torch import Tensor
 from tuner.data.augment import Augmenter, Draws
 from tuner.data.lengths import batch_lengths, bucketed
 from tuner.data.mixing import mates_in
-from tuner.data.parts import ArrayPart, Part, StreamPart, is_input
+from tuner.data.parts import ArrayPart, Part, StreamPart, has_token_targets, is_input
 from tuner.data.prefetch import moved
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import apply
@@ -111,8 +111,8 @@ def stacked_batches(
 
 
 def _lengths(part: Part, preprocess: Preprocess) -> Tensor | None:
-    """The length of each row where they differ."""
-    if preprocess.padding is None or not isinstance(part, ArrayPart):
+    """The length of each row where they differ; with a target for every token rows stay as long as those."""
+    if preprocess.padding is None or not isinstance(part, ArrayPart) or has_token_targets(part.targets):
         return None
     return part.lengths(preprocess.padding)
 

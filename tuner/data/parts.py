@@ -114,3 +114,8 @@ Part = ArrayPart | StreamPart
 def is_input(targets: Tensor) -> bool:
     """Whether the inputs are the targets, as for autoencoding: there are none beside them, [N, 0]."""
     return targets.dim() > 1 and targets.shape[1] == 0
+
+
+def has_token_targets(targets: Tensor) -> bool:
+    """Whether every token of a row has a target, [N, L], as for language."""
+    return targets.dim() > 1 and targets.dtype == torch.int64

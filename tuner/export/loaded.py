@@ -45,7 +45,7 @@ class LoadedModel:
         inputs = self.preprocess(x)
         padding = self.preprocess.padding
         parts = torch.split(inputs, evaluation_batch_size(self.preprocess.input_shape))
-        if padding is not None:
+        if padding is not None and self.bundle.data.task != "language":
             parts = tuple(without_padding(part_BL, padding) for part_BL in parts)
         with torch.inference_mode():
             outputs = [self.loss.probabilities(self.module(part_B).float()) for part_B in parts]
