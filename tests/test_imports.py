@@ -40,6 +40,10 @@ def test_importing_tuner_imports_nothing_heavy(tmp_path: Path) -> None:
     assert _heavy_modules_after(IMPORT_TUNER, tmp_path) == set()
 
 
+def test_the_sections_of_all_kinds_are_read_without_anything_heavy(tmp_path: Path) -> None:
+    assert _heavy_modules_after("from tuner.config.jsonschema import json_schema\njson_schema()", tmp_path) == set()
+
+
 def test_help_imports_nothing_heavy(tmp_path: Path) -> None:
     assert _heavy_modules_after(ENTRY_POINT, tmp_path) == set()
 

@@ -8,12 +8,16 @@ from typing import Any
 
 import pytest
 import torch
+from sklearn.datasets import load_digits
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+import tuner
 from tuner.config.schema.models import MODEL_KINDS, ModelSection
+from tuner.config.spec import load
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError
+from tuner.execution.inline import InlineExecutor
 from tuner.models.build import build_model
 from tuner.models.experts import Mixture, imbalance
 from tuner.models.inputs import embedding_size
@@ -21,6 +25,8 @@ from tuner.models.layers import AlphaDropout, LockedDropout, share_kept
 from tuner.models.transformer import sinusoids
 from tuner.training.program import single_program
 from tuner.training.tape import record, untouched
+from tuner.workflows.best import best
+from tuner.workflows.search import SearchRequest, search
 
 HERE = Path(__file__).parent
 N_OUTPUTS, N_TOKENS, PADDING = 3, 11, 0
@@ -512,7 +518,95 @@ def test_inputs_that_a_network_cannot_take_are_refused_with_the_remedy(
     assert "\n" not in str(caught.value)
 
 
+HEADS = "data: {kind: digits}\nmodel: {kind: transformer, width: 60}\nspace:\n  model.heads: "
+
+
+def test_heads_that_never_divide_the_width_are_refused_where_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(HEADS + "[3, 4, 7]\n")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "s.yaml")
+    assert [(place.line, place.column, place.message) for place in caught.value.where] == [
+        (4, 23, "7 do not divide the width of 60")
+    ]
+
+
+def test_heads_that_divide_some_widths_are_refused_in_the_trials_that_have_others(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(HEADS + "[4, 7]\n  model.width: [60, 63]\n")
+    spec = load(tmp_path / "s.yaml")
+    assert spec.bind({"model.heads": 7, "model.width": 63}).model.kind == "transformer"
+    with pytest.raises(ConfigError, match=r"model\.heads: 7 do not divide the width of 60"):
+        spec.bind({"model.heads": 7, "model.width": 60})
+
+
 def test_contributing_shows_a_real_kind() -> None:
     root = HERE.parent
     source = (root / "tuner/config/schema/model_kinds/linear.py").read_text(encoding="utf-8")
     assert f"```python\n{source}```" in (root / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+# ----------------------------------------------------------------------------------------------------------- end to end
+
+DIGITS = """
+study: kinds
+objective: {metric: accuracy}
+data: {kind: digits, batch_size: 64}
+model: {depth: 1, width: 8}
+optimizer: {kind: adam, lr: 0.01}
+train: {epochs: 2, device: cpu, batches_per_epoch: 8}
+space: {model.kind: [linear, moe, convnet, resnet, transformer]}
+search: {sampler: grid, pruner: none, workers: 1}
+confirm: off
+"""
+TEXTS = """
+study: texts
+objective: {metric: accuracy}
+data: {kind: text, path: texts.csv, target: mood, batch_size: 8, split: {val: 0.25, test: 0.25}}
+model: {kind: recurrent, width: 8, depth: 1}
+optimizer: {kind: adam, lr: 0.01}
+train: {epochs: 2, device: cpu}
+space:
+  model.kind: [recurrent, transformer]
+  model.cell: {choices: [gru, lstm], when: {model.kind: recurrent}}
+  model.bidirectional: {choices: [false, true], when: {model.cell: lstm}}
+  model.pooling: {choices: [mean, cls], when: {model.kind: transformer}}
+search: {sampler: grid, pruner: none, workers: 1}
+confirm: off
+"""
+
+
+def exports(name: str, text: str, folder: Path) -> dict[str, list[Path]]:
+    """Search the whole grid and export every trial; the exports by the kind of their models."""
+    (folder / f"{name}.yaml").write_text(text)
+    counts = search(SearchRequest(space=f"{name}.yaml"), None, InlineExecutor()).status.counts
+    assert counts["complete"] == sum(counts.values())
+    found: dict[str, list[Path]] = {}
+    for number in range(counts["complete"]):
+        export = best(study=name, trial=number)
+        found.setdefault(export.bundle.config.model.kind, []).append(export.path)
+    return found
+
+
+@pytest.mark.slow
+def test_every_kind_of_images_is_searched_exported_and_predicts(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    found = exports("kinds", DIGITS, tmp_path)
+    assert {kind: len(paths) for kind, paths in found.items()} == dict.fromkeys(
+        ("linear", "moe", "convnet", "resnet", "transformer"), 1
+    )
+    images = load_digits().images[:4]
+    for path in (paths[0] for paths in found.values()):
+        assert tuner.load(path).predict_proba(images).shape == (4, 10)
+
+
+@pytest.mark.slow
+def test_every_kind_of_texts_is_searched_exported_and_predicts(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.set_num_threads(1)
+    words = [f"it is {'good' if number % 2 else 'bad'}{' indeed' * (number % 12)}" for number in range(48)]
+    lines = [f"{text},{'happy' if number % 2 else 'sad'}" for number, text in enumerate(words)]
+    (tmp_path / "texts.csv").write_text("\n".join(["text,mood", *lines]))
+    found = exports("texts", TEXTS, tmp_path)
+    assert {kind: len(paths) for kind, paths in found.items()} == {"recurrent": 3, "transformer": 2}
+    for path in (path for paths in found.values() for path in paths):
+        assert set(tuner.load(path).predict(["it is good", "it is bad indeed"])) <= {"happy", "sad"}

@@ -84,14 +84,18 @@ def read_weights(name: str, base_dir: Path) -> Weights:
             f"{name}: holds more than tensors; save the state_dict of your model, torch.save(model.state_dict(), f)"
         )
         raise _error("weights", message) from error
-    except (OSError, RuntimeError, EOFError, ValueError) as error:
-        raise _error("weights", f"{name}: no file of weights ({str(error).partition(chr(10))[0]})") from error
+    except (OSError, RuntimeError, EOFError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise _error("weights", f"{name}: no file of weights ({_first_line(error)})") from error
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
     if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
         raise _error("weights", f"{name}: expected a state_dict, names and tensors; got {type(content).__name__}")
     return {str(key).removeprefix("module."): value for key, value in content.items()}
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
 
 
 def begin_with(model: nn.Module, given: Weights, *, source: str, head: str, stem: str | None) -> None:
