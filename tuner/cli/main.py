@@ -28,6 +28,7 @@ COMMANDS: dict[str, str] = {
     "show": "Show one trial: config, curve, attempts.",
     "logs": "Print the log of one trial.",
     "check": "Validate a space file; nothing is run.",
+    "data": "Look at the data of a space file.",
     "plan": "Forecast the time and memory of a search.",
     "dashboard": "Serve optuna-dashboard on this machine.",
     "doctor": "Look at the installation, the devices and the database.",

@@ -27,7 +27,7 @@ from tuner.data.parts import ArrayPart, Part, StreamPart
 from tuner.data.preprocess import Preprocess
 from tuner.data.sources import SOURCES
 from tuner.data.sources.python_dataset import read_test
-from tuner.data.splits import PARTS, SplitRows, split_rows
+from tuner.data.splits import PARTS, Indices, SplitRows, split_rows
 from tuner.data.targets import check_classes, check_parts, without_targets
 from tuner.data.window_rows import StoredSteps, WindowRows
 from tuner.errors import DataError
@@ -48,6 +48,8 @@ class Prepared:
     train: Part
     val: Part
     preprocess: Preprocess
+    row_numbers: Callable[[str], Indices] = field(repr=False)
+    """Of train, val or test: what the source calls each row of the part."""
     _open_test: Callable[[], Part | None] = field(repr=False)
 
     def open_test(self) -> Part | None:
@@ -73,6 +75,18 @@ def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Pa
                 logger.warning("%s; decoding the data again", problem)
         cache.build(folder, lambda scratch: _decode(scratch, data, wanted, tasks, seed=seed, base_dir=base_dir))
         return _open(folder, data, base_dir, seed, is_fresh=True)
+
+
+def read_source(data: Data, *, metric: str, seed: int, base_dir: Path, scratch: Path) -> Decoded:
+    """The data as its source has it, neither split nor encoded; raises as `prepare` does."""
+    request = Request(
+        base_dir=base_dir,
+        task=_wanted_task(data, metric),
+        tasks=_tasks_of(metric),
+        seed=seed,
+        scratch=scratch,
+    )
+    return SOURCES[data.kind].read(data, request)
 
 
 def _wanted_task(data: Data, metric: str) -> WantedTask:
@@ -261,7 +275,21 @@ def _open(folder: Path, data: Data, base_dir: Path, seed: int, *, is_fresh: bool
         except DamagedError as error:
             raise DataError(f"{error}; remove {folder} and run again: the data is decoded anew") from error
 
-    return Prepared(info=info, train=part("train"), val=part("val"), preprocess=preprocess, _open_test=test)
+    def row_numbers(name: str) -> Indices:
+        file_name = _file_name(name, "rows")
+        if file_name not in records:  # a test part of its own
+            return np.arange(info.n_test)
+        numbers: Indices = cache.open_rows(folder / file_name, records[file_name], is_fresh=is_fresh).numpy()
+        return numbers
+
+    return Prepared(
+        info=info,
+        train=part("train"),
+        val=part("val"),
+        preprocess=preprocess,
+        row_numbers=row_numbers,
+        _open_test=test,
+    )
 
 
 def _open_part(
