@@ -370,6 +370,17 @@ def test_cutmix_puts_a_rectangle_in_and_labels_follow_its_area() -> None:
         assert int(is_other[0].sum()) == (bottom - top) * (right - left)
 
 
+def test_targets_of_several_labels_are_mixed_as_they_are() -> None:
+    found = Augmenter.of(Augment(mixup=0.5), info((13,), task="multilabel"))
+    assert found is not None
+    assert found.mixing is not None
+    drawn = found.draw(5, 4).mixes
+    assert drawn is not None
+    y = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 1.0], [1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    _, mixed_y = found.mixing(torch.zeros(4, 13), y, drawn, torch.tensor([3, 0, 1, 2]))
+    assert torch.allclose(mixed_y, drawn[:, :1] * y + (1 - drawn[:, :1]) * y[[3, 0, 1, 2]], atol=1e-6)
+
+
 def test_with_both_half_of_the_rows_are_cut() -> None:
     drawn = Mixing(mixup=1.0, cutmix=1.0, height=32, width=32, n_classes=3).draw(0, 4000)
     is_cut = drawn[:, 2] > drawn[:, 1]

@@ -153,6 +153,23 @@ def test_batches_that_share_a_block_have_the_values_of_single_ones(
         assert torch.equal(y, y_single)
 
 
+@pytest.mark.parametrize("kind", ("full", "randaugment"))
+def test_rows_of_a_shared_block_are_mixed_within_their_lane_and_batch(
+    digits: Prepared, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    augmenter = Augmenter.of(Augment.model_validate({"kind": kind, "mixup": 0.5, "cutmix": 1.0}), digits.info)
+
+    def epoch_of_lanes() -> list[tuple[torch.Tensor, torch.Tensor]]:
+        options = {"batch_size": 100, "device": "cpu", "augmenter": augmenter}
+        return list(stacked_batches(digits.train, digits.preprocess, epoch_seeds=(3, 1), **options))
+
+    single = epoch_of_lanes()
+    monkeypatch.setattr(module._Reader, "_batches_at_once", lambda reader, plan: 4)
+    for (x, y), (x_single, y_single) in zip(epoch_of_lanes(), single, strict=True):
+        assert torch.equal(x, x_single)
+        assert torch.equal(y, y_single)
+
+
 def test_a_loader_does_not_draw_from_the_generator_that_dropout_uses(digits: Prepared) -> None:
     torch.manual_seed(0)
     before = torch.get_rng_state()
