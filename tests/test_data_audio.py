@@ -15,12 +15,14 @@ import scipy.signal
 import torch
 from scipy.io import wavfile
 
-from tuner.config.schema.audio import AudioData
+from tuner.config.schema.audio import AudioData, Perturb
 from tuner.config.sections import validate
 from tuner.data.batches import eval_batches
+from tuner.data.feed import Feed
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
 from tuner.data.preprocess import Preprocess
+from tuner.data.sound_changes import SoundChanges
 from tuner.data.sounds import SoundEncoder, cosines, mel_filters
 from tuner.data.wav import read_wav
 from tuner.errors import DataError, NotFoundError
@@ -162,6 +164,84 @@ def test_inputs_are_scaled_by_the_training_sounds(features: str, layout: str, tm
         assert x.std(axis=axes) == pytest.approx(np.ones(20), abs=1e-3)
     else:
         assert (x.mean(), x.std()) == (pytest.approx(0, abs=1e-4), pytest.approx(1, abs=1e-3))
+
+
+# --------------------------------------------------------------------------------------------------- changes of sounds
+
+SHAPES = ({"features": "waveform"}, {"channels": 2}, {"layout": "sequence"}, {"features": "mfcc"})
+
+
+def changed(
+    change: dict[str, float], options: dict[str, Any], *, raw: bool = True
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Rows [B, F, T] before and after a change."""
+    changes = SoundChanges.of(Perturb.model_validate(change), encoder(**options))
+    assert changes is not None
+    x = torch.randn(50, *changes.encoder.shape, generator=torch.Generator().manual_seed(3))
+    draws = changes.draw(7, 50)
+    found = changes.before(x, draws) if raw else changes.after(x.clone(), draws)
+    assert found.shape == x.shape
+    assert found.is_contiguous()
+    if options.get("layout") == "sequence":
+        return x.swapaxes(1, 2), found.swapaxes(1, 2)
+    return x.flatten(1, -2), found.flatten(1, -2)
+
+
+@pytest.mark.parametrize("options", SHAPES)
+def test_a_shift_rolls_a_sound_in_time(options: dict[str, Any]) -> None:
+    before, after = changed({"shift": 0.5}, options)
+    distances = set()
+    for x, y in zip(before, after, strict=True):
+        (steps,) = (n for n in range(x.shape[1]) if torch.equal(x.roll(n, dims=1), y))
+        distances.add(steps)
+    assert len(distances) > 3
+
+
+def test_loudness_changes_samples_power_and_the_first_coefficient() -> None:
+    samples = 0.2 * torch.randn(1, 1, 2000, generator=torch.Generator().manual_seed(0))
+    for options in ({"features": "waveform"}, {"n_mels": 20}, {"features": "mfcc", "n_mels": 20, "n_mfcc": 10}):
+        coder = encoder(**options)
+        changes = SoundChanges.of(Perturb(gain=6.0), coder)
+        assert changes is not None
+        draws = changes.draw(1, 1)
+        factor = 10 ** (float(draws[0, 1]) * 6.0 / 20)
+        before, expected = (torch.from_numpy(coder.computed((x * samples).numpy())) for x in (1.0, factor))
+        assert torch.allclose(changes.before(before, draws), expected, atol=1e-2)
+        assert not torch.allclose(before, expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("options", SHAPES)
+def test_noise_has_its_size_and_differs_from_row_to_row(options: dict[str, Any]) -> None:
+    before, after = changed({"noise": 0.3}, options, raw=False)
+    noise = after - before
+    assert float(noise.std()) == pytest.approx(0.3, rel=0.1)
+    assert len({round(float(row.flatten()[0]), 4) for row in noise}) > 40
+
+
+@pytest.mark.parametrize("options", SHAPES)
+def test_masks_blank_a_stretch_of_time_and_of_bands(options: dict[str, Any]) -> None:
+    _, after = changed({"mask_time": 0.5}, options, raw=False)
+    blank = (after == 0).all(dim=1)
+    assert 0.15 < float(blank.float().mean()) < 0.35
+    assert (blank.float().diff(dim=1).abs().sum(dim=1) <= 2).all()
+    _, after = changed({"mask_bands": 0.5}, options, raw=False)
+    assert ((after == 0).all(dim=2) == (after == 0).any(dim=2)).all()
+
+
+def test_training_sounds_alone_are_changed_and_alike_for_the_same_epoch(tmp_path: Path) -> None:
+    folders(tmp_path / "sounds")
+    data = AudioData(path="sounds", perturb=Perturb(noise=0.5, shift=0.2, gain=3.0, mask_time=0.2), batch_size=4)
+    plain = prepared(tmp_path)
+    feed = Feed.of(plain, data, device=torch.device("cpu"), n_cores=1)
+    assert feed.picked.endswith("augmented (shift and gain and noise and mask_time)")
+    first, again, other = ([x for x, _ in feed.train(epoch_seed=seed)] for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not torch.equal(first[0], other[0])
+    ((lanes, _), *_) = feed.train_lanes(epoch_seeds=[1, 2])
+    assert torch.equal(lanes[0], first[0])
+    assert torch.equal(lanes[1], other[0])
+    (x, _), *_ = feed.val()
+    assert torch.equal(x, next(iter(eval_batches(plain.val, plain.preprocess, device="cpu")))[0])
 
 
 # ---------------------------------------------------------------------------------------------------- where sounds are

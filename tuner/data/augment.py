@@ -28,6 +28,7 @@ from tuner.config.schema import Augment
 from tuner.data.image_operations import Jitter, Operations, Warp
 from tuner.data.info import DataInfo
 from tuner.data.mixing import Mixing
+from tuner.data.sound_changes import SoundChanges
 from tuner.errors import ConfigError
 
 IMAGE_NDIM = 3
@@ -53,6 +54,7 @@ class Draws:
     mixes: Tensor | None = None
     mates: Tensor | None = None
     """int64 [N]: how far away the row is that each one is mixed with."""
+    sounds: Tensor | None = None
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Draws:
         """All of them, changed alike."""
@@ -96,6 +98,7 @@ class Augmenter:
     jitter: Jitter | None = None
     operations: Operations | None = None
     mixing: Mixing | None = None
+    sound: SoundChanges | None = None
 
     @classmethod
     def of(cls, section: Augment, info: DataInfo, *, is_pixels: bool = True) -> Augmenter | None:
@@ -136,6 +139,7 @@ class Augmenter:
             colours=self.jitter.draw(n_rows, generator) if self.jitter else None,
             operations=self.operations.draw(n_rows, generator) if self.operations else None,
             mixes=self.mixing.draw(epoch_seed, n_rows) if self.mixing else None,
+            sounds=self.sound.draw(epoch_seed, n_rows) if self.sound else None,
         )
 
     def _rectangles(self, n_rows: int, generator: torch.Generator) -> Tensor:
@@ -155,6 +159,8 @@ class Augmenter:
 
     def change(self, stored_BCHW: Tensor, draws: Draws) -> Tensor:
         """What is done before rows are scaled: to images as they are stored."""
+        if self.sound is not None and draws.sounds is not None:
+            return self.sound.before(stored_BCHW, draws.sounds)
         images = self.move(stored_BCHW, draws.moves)
         if self.operations is not None and draws.operations is not None:
             images = self.operations(images, draws.operations)
@@ -188,6 +194,12 @@ class Augmenter:
             .gather(2, pixels_BP[:, None].expand(-1, stored_BCHW.shape[1], -1))
             .view_as(stored_BCHW)
         )
+
+    def change_scaled_(self, x: Tensor, draws: Draws) -> Tensor:
+        """What is done to scaled rows, in place where it can be."""
+        if self.sound is not None and draws.sounds is not None:
+            return self.sound.after(x, draws.sounds)
+        return self.blank_(x, draws.moves)
 
     def blank_(self, x_BCHW: Tensor, moves_B8: Tensor) -> Tensor:
         """Set the rectangles to 0, in place: the mean where the data are normalised, else black."""

@@ -278,7 +278,7 @@ class _Reader:
         if augmenter is None or draws is None:
             x = apply(stored, self._constants)
         else:
-            x = augmenter.blank_(apply(augmenter.change(stored, draws), self._constants), draws.moves)
+            x = augmenter.change_scaled_(apply(augmenter.change(stored, draws), self._constants), draws)
             if augmenter.mixing and draws.mixes is not None and draws.mates is not None:
                 mates = torch.arange(len(x), device=x.device) + draws.mates
                 x, targets = augmenter.mixing(x, targets, draws.mixes, mates)

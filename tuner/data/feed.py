@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
-from tuner.config.schema import Augment, Data
+from tuner.config.schema import Data
+from tuner.config.schema.audio import AudioData
 from tuner.data.augment import Augmenter
 from tuner.data.batches import Batch, eval_batches, stacked_batches, train_batches
 from tuner.data.parts import ArrayPart, StreamPart
 from tuner.data.prepare import Prepared
+from tuner.data.sound_changes import SoundChanges
+from tuner.data.sounds import SoundEncoder
 from tuner.data.streams import StreamLoader, choose_loaders
 
 
 def augmenter_of(prepared: Prepared, data: Data) -> Augmenter | None:
     """What the section does to training rows, if anything; ConfigError when it does not fit the data."""
-    is_pixels = prepared.preprocess.encoder.dtype == "uint8"
-    return Augmenter.of(data.augment, prepared.info, is_pixels=is_pixels)
+    encoder = prepared.preprocess.encoder
+    augmenter = Augmenter.of(data.augment, prepared.info, is_pixels=encoder.dtype == "uint8")
+    if not isinstance(data, AudioData) or not isinstance(encoder, SoundEncoder):
+        return augmenter
+    sound = SoundChanges.of(data.perturb, encoder)
+    return replace(augmenter or Augmenter(height=1, width=1), sound=sound) if sound else augmenter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +107,7 @@ class Feed:
     @property
     def picked(self) -> str:
         """How the data is read, for people."""
-        augmented = "" if self.augmenter is None else f", augmented ({_named(self.data.augment)})"
+        augmented = "" if self.augmenter is None else f", augmented ({_named(self.data)})"
         ahead = ", prefetched" if self.device.type == "cuda" else ""
         if self.loader is not None:
             n_loaders = self.loader.num_workers
@@ -116,6 +123,9 @@ class Feed:
         return f"stored rows, {where}{augmented}"
 
 
-def _named(augment: Augment) -> str:
-    names = [augment.kind] if augment.kind != "none" else []
+def _named(data: Data) -> str:
+    augment = data.augment
+    names: list[str] = [augment.kind] if augment.kind != "none" else []
+    if isinstance(data, AudioData):
+        names += [name for name, amount in data.perturb if amount]
     return " and ".join([*names, *(name for name in ("mixup", "cutmix") if getattr(augment, name))])

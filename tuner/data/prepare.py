@@ -34,7 +34,7 @@ from tuner.errors import DataError
 
 FORMAT = 2
 """Raised when what is stored changes its meaning; folders of another format are not opened."""
-NOT_DECODED = {"batch_size", "num_workers", "drop_last", "augment", "bucket"}
+NOT_DECODED = {"batch_size", "num_workers", "drop_last", "augment", "perturb", "bucket"}
 """Options that may vary from trial to trial without the data being decoded again."""
 
 logger = logging.getLogger(__name__)

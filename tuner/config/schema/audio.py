@@ -6,10 +6,25 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tuner.config.schema.base import Positive
-from tuner.config.schema.sources import DataSection
+from tuner.config.schema.base import Positive, Section
+from tuner.config.schema.sources import DataSection, Share
 
 Frequency = Annotated[float, Field(ge=0.0)]
+
+
+class Perturb(Section):
+    """Random changes of the training sounds, made anew for every epoch; the other parts stay as they are."""
+
+    shift: Share = 0.0
+    """Largest shift in time, as a share of the length, either way; what goes out at one end comes in at the other."""
+    gain: Annotated[float, Field(ge=0.0, le=60.0)] = 0.0
+    """Largest change of loudness in decibels, either way."""
+    noise: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+    """Noise that is added, in deviations of the scaled inputs."""
+    mask_time: Share = 0.0
+    """Longest stretch of time that is set to the mean, as a share of the length."""
+    mask_bands: Share = 0.0
+    """Widest stretch of bands (or channels) that is set to the mean, as a share of them."""
 
 
 class AudioData(DataSection):
@@ -44,6 +59,8 @@ class AudioData(DataSection):
     """mel and mfcc: lowest frequency, in Hz."""
     f_max: Positive | None = None
     """mel and mfcc: highest frequency, in Hz; null for half the sample rate."""
+
+    perturb: Perturb = Perturb()
 
     @model_validator(mode="after")
     def _fits(self) -> AudioData:
