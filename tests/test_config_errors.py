@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tuner.config.metrics import metrics_of
 from tuner.config.schema import DATA_KINDS
 from tuner.config.spec import load
 from tuner.errors import ConfigError
@@ -151,8 +152,7 @@ def test_an_option_of_another_kind_is_unknown_and_what_there_is_is_listed() -> N
             "objective: {metric: r2}",
             (
                 "2:21: objective.metric: r2 is for regression and autoencoding, but digits is classification; one of "
-                "loss, accuracy, balanced_accuracy, precision_macro, recall_macro, f1_macro, f1_weighted, roc_auc, "
-                "average_precision, log_loss"
+                + ", ".join(metrics_of("classification"))
             ),
         ),
         (

@@ -10,12 +10,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tuner.training.fast_metrics import FAST, compute_fast, needs_scikit_learn
+from tuner.config.metrics import METRICS
+from tuner.training.fast_metrics import compute_fast, needs_scikit_learn
 from tuner.training.metrics import compute, names_for
 
 CLASSIFICATION = names_for("classification")
 REGRESSION = names_for("regression")
-COUNTED = tuple(name for name in CLASSIFICATION if name in FAST)
+MULTILABEL = names_for("multilabel")
+COUNTED = (
+    *(name for name in CLASSIFICATION if not needs_scikit_learn(name)),
+    "top_2_accuracy",
+    "recall_of_0",
+    "precision_of_1",
+    "f1_of_1",
+)
 
 
 def bits(metrics: dict[str, float]) -> dict[str, str]:
@@ -34,8 +42,12 @@ def classified(n_rows: int, n_classes: int, seed: int, certainty: float) -> tupl
 
 
 def assert_equal_bits(task: Any, names: tuple[str, ...], y_true: Any, scores: Any) -> None:
-    fast = compute_fast(names, task=task, y_true=y_true, scores=scores)
-    assert bits(fast) == bits(compute(names, task=task, y_true=y_true, scores=scores))
+    labels = tuple(str(k) for k in range(scores.shape[1]))
+    fast = compute_fast(names, task=task, y_true=y_true, scores=scores, labels=labels)
+    assert bits(fast) == bits(compute(names, task=task, y_true=y_true, scores=scores, labels=labels))
+
+
+bit = st.integers(0, 1)
 
 
 @given(
@@ -67,6 +79,20 @@ def test_classes_that_are_missing_or_never_predicted_count_as_scikit_learn_count
     assert_equal_bits("classification", COUNTED, y_true, np.eye(4, dtype=np.float32)[y_pred])
 
 
+@given(
+    y_true=hnp.arrays(np.int64, st.shared(st.tuples(st.integers(1, 12), st.integers(2, 4)), key="m"), elements=bit),
+    scores=hnp.arrays(
+        np.float32,
+        st.shared(st.tuples(st.integers(1, 12), st.integers(2, 4)), key="m"),
+        elements=st.floats(0, 1, width=32) | st.sampled_from((0.0, 0.5, 1.0)),
+    ),
+)
+@settings(deadline=None, max_examples=100)
+def test_multilabel_metrics_have_scikit_learns_bits(y_true: Any, scores: Any) -> None:
+    counted = tuple(name for name in MULTILABEL if not needs_scikit_learn(name))
+    assert_equal_bits("multilabel", (*counted, "f1_of_1"), y_true.astype(np.float32), scores)
+
+
 def test_the_first_of_equal_probabilities_is_the_prediction() -> None:
     scores = np.array([[0.5, 0.5], [0.5, 0.5]], dtype=np.float32)
     y_true = np.array([0, 1])
@@ -81,7 +107,8 @@ shapes = st.shared(st.tuples(st.integers(1, 300), st.integers(1, 4)), key="shape
 @given(y_true=hnp.arrays(np.float32, shapes, elements=numbers), scores=hnp.arrays(np.float32, shapes, elements=numbers))
 @settings(deadline=None, max_examples=200)
 def test_regression_metrics_have_scikit_learns_bits(y_true: Any, scores: Any) -> None:
-    assert_equal_bits("regression", REGRESSION, y_true, scores)
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        assert_equal_bits("regression", REGRESSION, y_true, scores)
 
 
 @pytest.mark.parametrize("predicted", (2.0, 3.0))
@@ -110,7 +137,7 @@ def test_a_metric_of_the_other_task_is_a_bug_of_the_caller() -> None:
 
 
 def test_curves_are_left_to_scikit_learn() -> None:
-    assert {name for name in (*CLASSIFICATION, *REGRESSION, "loss") if needs_scikit_learn(name)} == {
+    assert {name for name in (*METRICS, "mine") if needs_scikit_learn(name)} == {
         "roc_auc",
         "average_precision",
     }

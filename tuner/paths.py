@@ -3,7 +3,7 @@
 studies.db                     Optuna's tables and ours
 runs/<study>/driver.lock       who owns the study
 runs/<study>/data/             decoded data, shared by all workers
-runs/<study>/<trial>/          checkpoints, log.txt, metrics.jsonl
+runs/<study>/<trial>/          checkpoints, log.txt, metrics.jsonl, details.json (classes, at the best epoch)
 runs/<study>/confirm/<trial>-<repeat>/   the same of a trial's config on a fresh seed
 runs/<study>/test/             scores on the test part, one file for each export's weights
 exports/<study>-<trial>/       what `tuner best` wrote

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tuner.cli import options
+from tuner.cli.classes import details_text
 from tuner.cli.tables import named, number
 
 if TYPE_CHECKING:
@@ -66,6 +68,12 @@ def _expectation(export: Export) -> list[str]:
     return [f"expect {bundle.metric} {number(mean)}{spread} ({seeds} fresh seed{'s' * (seeds > 1)})"]
 
 
+def _last_part(export: Export) -> list[tuple[str, Mapping[str, Any]]]:
+    """The details of the test part, or of the validation part where there is none."""
+    found = export.bundle.details
+    return [(part, found[part]) for part in ("test", "val") if part in found][:1]
+
+
 def _text(export: Export) -> str:
     bundle = export.bundle
     run = f", fresh seed {export.repeat}" if export.repeat else ""
@@ -91,6 +99,7 @@ def _text(export: Export) -> str:
             [f"  the test scores are those of {export.scored_before}: weights are scored once"]
             * bool(export.scored_before)
         ),
+        *(f"\n{details_text(details, part)}\n" for part, details in _last_part(export)),
         f"exported to {export.path}: {', '.join(export.files)}",
     ]
     return "\n".join(lines)

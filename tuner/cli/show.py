@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tuner.cli import options
+from tuner.cli.classes import details_text
 from tuner.cli.tables import cell, duration, named, number, render, scalar
 
 if TYPE_CHECKING:
@@ -21,13 +22,16 @@ if TYPE_CHECKING:
 @options.as_json
 def command(trial: int, repeat: int | None, study: str | None, storage: str, as_json: bool) -> None:
     """Show one trial: params, learning curve, attempts; with --json the whole config too."""
-    from tuner.workflows.status import detail_json, detail_of
+    from tuner.workflows.status import classes_of, detail_json, detail_of
 
     detail = detail_of(storage, study, trial, repeat or 0)
+    details = classes_of(storage, study, detail, repeat or 0)
     if as_json:
-        options.print_json(detail_json(detail))
+        options.print_json(detail_json(detail, details))
     else:
         click.echo(_text(detail))
+        if details:
+            click.echo(f"\n{details_text(details, 'val')}")
 
 
 def _text(detail: TrialDetail) -> str:

@@ -10,7 +10,7 @@ from tuner.config import own
 from tuner.config.compile import Compiled
 from tuner.config.expressions import Constraint, ExpressionError, Name, parse
 from tuner.config.messages import Problems, nearest
-from tuner.config.metrics import COSTS, METRICS
+from tuner.config.metrics import COSTS, METRICS, find
 from tuner.config.schema import Objective, Section, TrialConfig
 from tuner.config.searching import task_of
 from tuner.config.sections import KINDS, class_of
@@ -89,10 +89,11 @@ class _Names:
             return None  # own training code yields what it names, which only its first epoch can show
         if metric in COSTS and metric == text:
             return None
-        if metric in METRICS:
-            if self._task is None or self._task in METRICS[metric].tasks:
+        info = find(metric)
+        if info is not None:
+            if self._task is None or self._task in info.tasks:
                 return None
-            return f"{metric} is for {METRICS[metric].text}, but the data is for {self._task}"
+            return f"{metric} is for {info.text}, but the data is for {self._task}"
         if text.startswith(SPLITS):
             return "constraints are on metrics of the validation part, such as val/accuracy"
         return self._problem_of_param(text)

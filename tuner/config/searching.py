@@ -9,7 +9,7 @@ from typing import Any
 
 from tuner.config import own
 from tuner.config.messages import Problems, suggestion, unknown_key
-from tuner.config.metrics import COSTS, METRICS, metrics_of
+from tuner.config.metrics import COSTS, METRICS, find, metrics_of
 from tuner.config.schema import Confirm, GridSampler, Objective, Search, Section
 from tuner.config.schema.sources import DataSection
 from tuner.config.sections import TRIAL_SECTIONS, build, read_section, validate
@@ -68,7 +68,8 @@ def read_objective(
     if reason is not None:
         problems.add(metric or root, f"{path}.metric", reason)
         return None
-    info = COSTS.get(name) or METRICS[name]
+    info = COSTS.get(name) or find(name)
+    assert info is not None
     return objective.model_copy(update={"metric": name, "direction": objective.direction or info.direction})
 
 
@@ -80,13 +81,14 @@ def _metric_problem(name: str, data: Section | None) -> str | None:
         return "a metric of the training part rewards overfitting; optimise one of the validation part"
     if name in COSTS:
         return None
-    if name not in METRICS:
+    found = find(name)
+    if found is None:
         return f"unknown metric {name!r}{suggestion(name, [*METRICS, *COSTS])}"
     task = task_of(data)
-    if task is None or task in METRICS[name].tasks:
+    if task is None or task in found.tasks:
         return None
     source = getattr(data, "kind", "data")
-    return f"{name} is for {METRICS[name].text}, but {source} is {task}; one of {', '.join(metrics_of(task))}"
+    return f"{name} is for {found.text}, but {source} is {task}; one of {', '.join(metrics_of(task))}"
 
 
 def task_of(data: Section | None) -> str | None:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from tuner import seeding
-from tuner.config.metrics import METRICS, TASKS
+from tuner.config.metrics import TASKS, find
 from tuner.config.schema import Data, PythonData
 from tuner.data import cache
 from tuner.data.cache import DamagedError, FileRecord
@@ -110,7 +110,8 @@ def _wanted_task(data: Data, metric: str) -> WantedTask:
 
 def _tasks_of(metric: str) -> frozenset[str]:
     """The tasks of a metric; own training code has metrics of its own, which say nothing."""
-    return frozenset(METRICS[metric].tasks if metric in METRICS else TASKS)
+    found = find(metric)
+    return frozenset(TASKS if found is None else found.tasks)
 
 
 def _key(data: Data, wanted: WantedTask, tasks: frozenset[str], seed: int, base_dir: Path) -> str:

@@ -36,6 +36,11 @@ class Scaling:
         inverse = 1.0 / self._spread(self.std).reshape(shape)
         return mean.float().to(device), inverse.float().to(device)
 
+    def undone(self, x_B: torch.Tensor) -> torch.Tensor:
+        """Scaled rows in the units of the stored ones."""
+        mean, inverse = self.constants(x_B.device)
+        return x_B / inverse + mean
+
     def _spread(self, values: tuple[float, ...]) -> torch.Tensor:
         spread = torch.tensor(values, dtype=torch.float64)
         return spread.repeat_interleave(torch.tensor(self.repeats)) if self.repeats else spread

@@ -56,6 +56,8 @@ def check_classes(decoded: Decoded, *, stratify: bool) -> None:
     if len(pool) == 0:
         raise DataError("the data has no rows to train on")
     if decoded.task == "multilabel":
+        if len(decoded.labels) < MIN_CLASSES:
+            raise DataError("multilabel targets have at least two labels; for one take data.task: classification")
         _check_columns(decoded, pool, "the data has")
     if decoded.task != "classification":
         return

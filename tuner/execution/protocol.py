@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tuner.config.schema import TrialConfig
 from tuner.data.info import DataInfo
@@ -129,6 +129,8 @@ class Evaluation:
     data: DataInfo
     preprocess: dict[str, object]
     n_outputs: int
+    details: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By part, what `tuner.training.details` tells of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

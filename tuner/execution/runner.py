@@ -43,12 +43,12 @@ from tuner.optim.updates import build_update
 from tuner.registry import target_file
 from tuner.seeding import derive
 from tuner.training import epoch_probe, probe
-from tuner.training.evaluate import evaluate
+from tuner.training.evaluate import Scored, evaluate
 from tuner.training.events import Decision, EpochEnd, TrialEnd
 from tuner.training.fast_metrics import needs_scikit_learn
 from tuner.training.job import TrainJob
 from tuner.training.lanes_probe import lane_seconds
-from tuner.training.metrics import compute, names_for
+from tuner.training.metrics import compute, names_for, recorded_for
 from tuner.training.run import in_precision, is_channels_last, placed
 
 _log = logging.getLogger("tuner")
@@ -223,14 +223,15 @@ class Runner:
         state = stored_state(job, request.epoch)["model"]
         try:
             model = _restored(job, prepared, loss, state)
-            metrics = _evaluated(job, prepared, loss, model, opens_test=request.opens_test)
+            scored = _evaluated(job, prepared, loss, model, opens_test=request.opens_test)
         except TunerError:
             raise
         except Exception as error:  # the user's own code can raise anything
             raise VerificationError(f"trial {job.trial} cannot be evaluated again: {short(error)}") from error
         _write_weights(request.weights, model)
         return Evaluation(
-            metrics=metrics,
+            metrics={name: value for part in scored.values() for name, value in part.metrics.items()},
+            details={split: details for split, part in scored.items() if (details := part.details()) is not None},
             data=prepared.info,
             preprocess=prepared.preprocess.to_json(),
             n_outputs=loss.n_outputs(prepared.info),
@@ -272,19 +273,20 @@ def _restored(job: TrainJob, prepared: Prepared, loss: LossFunction, weights: di
 
 def _evaluated(
     job: TrainJob, prepared: Prepared, loss: LossFunction, model: nn.Module, *, opens_test: bool
-) -> dict[str, float]:
+) -> dict[str, Scored]:
     """Every metric of the validation and the test part, by scikit-learn itself: the check of what epochs recorded."""
     device, info = resolve(job.device), prepared.info
-    names = names_for(info.task)
-    metrics: dict[str, float] = {}
+    needed = job.goals.metrics if job.goals else ()
+    names = recorded_for(info.task, job.metric.removeprefix("val/"), needed, names_for(info.task))
+    found: dict[str, Scored] = {}
     for split, part in (("val", prepared.val), ("test", prepared.open_test() if opens_test else None)):
         if part is not None:
             batches = eval_batches(
                 part, prepared.preprocess, device=device, channels_last=is_channels_last(info, device)
             )
             batches = in_precision(batches, precision_of(job.config.train.precision, device))
-            metrics |= evaluate(model, batches, loss=loss, info=info, names=names, split=split, compute=compute)
-    return metrics
+            found[split] = evaluate(model, batches, loss=loss, info=info, names=names, split=split, compute=compute)
+    return found
 
 
 def _write_weights(path: Path, model: nn.Module) -> None:

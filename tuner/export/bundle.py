@@ -53,6 +53,8 @@ class Bundle:
     versions: Mapping[str, str]
     files: Mapping[str, str]
     """SHA-256 of every other file of the export."""
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By part, what each class or target came to, and the confusion of classes; see `tuner.training.details`."""
     objectives: Mapping[str, float] = field(default_factory=dict)
     """Several objectives by name, as the search had them; empty for one."""
     confirmed: Mapping[str, Any] | None = None

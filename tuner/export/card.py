@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from tuner.export import own_card
 from tuner.export.bundle import Bundle
+
+MAX_LISTED = 30
+"""More classes are in bundle.json alone."""
 
 
 def render(bundle: Bundle) -> str:
@@ -25,6 +29,7 @@ def render(bundle: Bundle) -> str:
             *_baselines(bundle),
             "",
             _caution(bundle),
+            *_details(bundle),
             "",
             "## Data",
             "",
@@ -127,6 +132,30 @@ def _baselines(bundle: Bundle) -> list[str]:
 def _number(errors: Mapping[str, float], split: str, name: str) -> str:
     value = errors.get(f"{split}/{name}")
     return "" if value is None else f"{value:.4f}"
+
+
+def _details(bundle: Bundle) -> list[str]:
+    """What each class came to, and their confusion, on the test part or else the validation part."""
+    part = "test" if "test" in bundle.details else "val"
+    details: Mapping[str, Any] = bundle.details.get(part, {})
+    names = details.get("labels") or details.get("targets") or []
+    columns = [name for name in details if name not in ("labels", "targets", "confusion")]
+    if not names or len(names) > MAX_LISTED:
+        return []
+    kind = "class" if "labels" in details else "target"
+    lines = ["", f"By {kind}, on the {'test' if part == 'test' else 'validation'} part:", ""]
+    lines += [f"| {kind} | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+    for row, name in enumerate(names):
+        lines.append(f"| {name} | {' | '.join(_short(details[column][row]) for column in columns)} |")
+    matrix = details.get("confusion")
+    if matrix and not isinstance(matrix[0][0], list):
+        lines += ["", f"| true, by predicted | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+        lines += [f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(names, matrix, strict=True)]
+    return lines
+
+
+def _short(value: float | None) -> str:
+    return "" if value is None else str(value) if isinstance(value, int) else f"{value:.4f}"
 
 
 def _cell(bundle: Bundle, split: str, name: str) -> str:

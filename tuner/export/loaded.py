@@ -20,6 +20,7 @@ from tuner.export.bundle import CODE, WEIGHTS, Bundle
 from tuner.export.language import continuation, next_probabilities
 from tuner.models.build import build_model
 from tuner.optim.losses import LossFunction, build_loss
+from tuner.training.predictions import AS_LIKELY_AS_NOT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,13 +30,16 @@ class LoadedModel:
     module: nn.Module
     """In evaluation mode, on the CPU; takes preprocessed inputs [B, *input shape]."""
     labels: tuple[str, ...]
-    """Class names by index, or the characters of a language model; empty for regression."""
+    """Class names by index, the names of multilabel columns, or a language model's characters; empty for regression."""
     bundle: Bundle
     preprocess: Preprocess
     loss: LossFunction
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Class probabilities [N, K]; for regression the predictions [N, targets].
+        """Class probabilities [N, K]; for multilabel those of each label, for language of each position [N, L, K].
+
+        For regression the predictions [N, targets], for autoencoding the reconstructions of the preprocessed inputs
+        [N, *input shape].
 
         Of a language model of characters those of the one after each text, by `labels`; of others [N, L, K].
         `x` is N rows as the source gives them. They are predicted in the batches of the evaluation, to the same bits.
@@ -45,24 +49,34 @@ class LoadedModel:
         inputs = self.preprocess(x)
         padding = self.preprocess.padding
         parts = torch.split(inputs, evaluation_batch_size(self.preprocess.input_shape))
-        if padding is not None and self.bundle.data.task != "language":
+        task = self.bundle.data.task
+        if padding is not None and task != "language":  # there every row keeps its length
             parts = tuple(without_padding(part_BL, padding) for part_BL in parts)
         with torch.inference_mode():
             outputs = [self.loss.probabilities(self.module(part_B).float()) for part_B in parts]
-        probabilities: np.ndarray = torch.cat(outputs).numpy()
-        return probabilities
+        probabilities = torch.cat(outputs)
+        if task == "autoencoding":
+            probabilities = probabilities.reshape(inputs.shape)
+        array: np.ndarray = probabilities.numpy()
+        return array
 
     def predict(self, x: Any) -> np.ndarray:
         """Classes [N] as the source has them, names or whole numbers; for regression predictions [N, targets].
 
-        Of a language model of characters the likeliest after each text; of others the likeliest tokens [N, L].
+        For multilabel 0 or 1 for each label [N, K], as scikit-learn has it (`labels` names the columns); for
+        autoencoding the inputs as rebuilt [N, *input shape], images in pixel values, the columns of tables as
+        preprocessed. Of a language model of characters the likeliest after each text; of others the likeliest tokens
+        [N, L].
         """
         scores = self.predict_proba(x)
         task = self.bundle.data.task
         if task == "regression":
             return scores
         if task == "multilabel":
-            return (scores > 0.5).astype(np.int64)  # noqa: PLR2004 - as likely as not
+            return (scores > AS_LIKELY_AS_NOT).astype(np.int64)
+        if task == "autoencoding":
+            scaling = self.preprocess.scaling
+            return scores if scaling is None else scaling.undone(torch.from_numpy(scores)).numpy()
         if not self.labels:
             likeliest: np.ndarray = scores.argmax(axis=-1)
             return likeliest

@@ -23,9 +23,10 @@ from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
 from tuner.training.checkpoint_files import retain
-from tuner.training.evaluate import evaluate
+from tuner.training.evaluate import Scored, evaluate
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome
 from tuner.training.job import TrainJob
+from tuner.training.kept_details import keep_details
 from tuner.training.metrics import recorded_for
 from tuner.training.run import Run, in_precision
 from tuner.training.steps import TrainStep
@@ -91,9 +92,9 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
 
     `started` is when it began, as `time.perf_counter` has it.
     """
-    validated = _validate(run)
+    scored = _validate(run)
     run.costs.add_epoch(time.perf_counter() - started)
-    metrics = {"train/loss": train_loss, **validated, **run.costs.metrics()}
+    metrics = {"train/loss": train_loss, **scored.metrics, **run.costs.metrics()}
     value = metrics[run.job.metric]
     values = [value, *(run.job.goals.vector(metrics) if run.job.goals else ())]
     is_finite = all(map(math.isfinite, (train_loss, metrics["val/loss"], *values)))
@@ -105,6 +106,8 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
             run.plateau.update(value)
         previous_best = run.best.epoch
         run.best.update(epoch, value)
+        if run.best.epoch == epoch:
+            keep_details(run.job.folder, epoch, scored.details())
         saved = checkpoints.save(run.job.folder, epoch, run.state())
         # What the driver has not acknowledged does not count: the file before it, and the best before it, must stay.
         kept = {epoch, epoch - 1, run.best.epoch, previous_best}
@@ -163,7 +166,7 @@ def shuffle_seed(run: Run, epoch: int) -> int:
     return derive(run.job.seed, "shuffle", epoch)
 
 
-def _validate(run: Run) -> dict[str, float]:
+def _validate(run: Run) -> Scored:
     info = run.prepared.info
     batches = in_precision(run.feed.val(), run.precision)
     others = run.job.goals.metrics if run.job.goals else ()

@@ -62,6 +62,7 @@ class Export:
             "value": bundle.value,
             "reevaluated": self.reevaluated,
             "test": test,
+            "details": dict(bundle.details),
             "test_scored_before": bool(self.scored_before),
             "confirmed": None if bundle.confirmed is None else dict(bundle.confirmed),
             "confirm_run": self.repeat or None,
@@ -184,10 +185,11 @@ def _with_test(
 ) -> Evaluation:
     """The evaluation with the score on the test part: the stored one, or the one that is stored now."""
     if stored is not None:
-        return replace(evaluation, metrics={**evaluation.metrics, **stored.metrics})
+        details = evaluation.details | ({"test": dict(stored.details)} if stored.details else {})
+        return replace(evaluation, metrics={**evaluation.metrics, **stored.metrics}, details=details)
     test = {name: value for name, value in evaluation.metrics.items() if name.startswith("test/")}
     if test:
-        score = SealedScore(metrics=test, scored_at=time.time())
+        score = SealedScore(metrics=test, details=evaluation.details.get("test"), scored_at=time.time())
         sha256 = _checkpoint_of(study, detail).sha256
         keep_score(paths.test, sha256, score, detail.row.number)
     return evaluation
@@ -227,6 +229,7 @@ def _evaluate(
             base_dir=spec.base_dir,
             threads=attempt.threads,
             device=attempt.device,
+            goals=spec.goals,
         ),
         epoch=epoch,
         weights=weights.resolve(),
@@ -327,6 +330,7 @@ def _bundle(
         data=evaluation.data,
         preprocess=evaluation.preprocess,
         n_outputs=evaluation.n_outputs,
+        details=evaluation.details,
         code=code,
         versions=header["versions"],
         files={},

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from tuner.config.metrics import METRICS
+from tuner.config.metrics import find
 from tuner.config.spec import Spec
 from tuner.control.controller import TrialState, is_feasible
 from tuner.control.stopping import StoppingRule
@@ -74,7 +74,7 @@ class Ending:
 
 def _limit(spec: Spec) -> float | None:
     """The best value that the metric can have: 0 for losses and errors, 1 for scores; None for not known."""
-    known = None if spec.base.is_own_training else METRICS.get(spec.objective.metric)
+    known = None if spec.base.is_own_training else find(spec.objective.metric)
     if known is None or known.direction != spec.objective.direction:
         return None
     return 1.0 if spec.maximize else 0.0

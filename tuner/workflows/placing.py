@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tuner.config.metrics import METRICS
+from tuner.config.metrics import unusable
 from tuner.config.schema import GridSampler, TrialConfig
 from tuner.config.spec import Spec
 from tuner.data.info import DataInfo
@@ -48,9 +48,10 @@ def _refuse_other_task(spec: Spec, info: DataInfo) -> None:
     """Metrics beside the leading one, which the data was prepared for, must be for its task too."""
     if spec.base.is_own_training:  # its metrics are its own, whatever they are called
         return
-    other = [name for name in sorted(spec.goals.metrics) if info.task not in METRICS[name].tasks]
-    if other:
-        raise ConfigError(f"{', '.join(other)}: not a metric of {info.task}, which the data is for; name another one")
+    for name in sorted(spec.goals.metrics):
+        reason = unusable(name, task=info.task, labels=info.labels, n_targets=info.n_targets)
+        if reason:
+            raise ConfigError(f"{reason}; name another one")
 
 
 def place(spec: Spec, paths: StudyPaths, executor: Executor, earlier: Earlier) -> tuple[Placement, DataInfo, str]:

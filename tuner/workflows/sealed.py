@@ -12,6 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tuner.paths import write_atomically
 
@@ -23,6 +24,8 @@ class SealedScore:
     metrics: Mapping[str, float]
     scored_at: float
     """Seconds since 1970."""
+    details: Mapping[str, Any] | None = None
+    """What each class came to."""
 
     @property
     def day(self) -> str:
@@ -34,7 +37,7 @@ def read_score(folder: Path, sha256: str) -> SealedScore | None:
     try:
         found = json.loads(_file(folder, sha256).read_bytes())
         metrics = {name: math.nan if value is None else float(value) for name, value in found["metrics"].items()}
-        return SealedScore(metrics=metrics, scored_at=float(found["scored_at"]))
+        return SealedScore(metrics=metrics, scored_at=float(found["scored_at"]), details=found.get("details"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -43,7 +46,7 @@ def keep_score(folder: Path, sha256: str, score: SealedScore, trial: int) -> Non
     """Keep a score beside the study's trials."""
     folder.mkdir(parents=True, exist_ok=True)
     metrics = {name: value if math.isfinite(value) else None for name, value in score.metrics.items()}
-    content = {"trial": trial, "scored_at": score.scored_at, "metrics": metrics}
+    content = {"trial": trial, "scored_at": score.scored_at, "metrics": metrics, "details": score.details}
     write_atomically(_file(folder, sha256), json.dumps(content, indent=1).encode())
 
 

@@ -12,6 +12,7 @@ from tuner.errors import NotFoundError
 from tuner.paths import StudyPaths
 from tuner.study.confirmed import Standing, run_detail, run_of, standing_of
 from tuner.study.queries import StudyReader, StudyRow, TrialDetail, TrialRow
+from tuner.training.kept_details import kept_details
 from tuner.workflows.pick import front_rows, pick
 
 
@@ -126,8 +127,16 @@ def _run_detail(reader: StudyReader, study: StudyRow, number: int, repeat: int) 
     return run_detail(reader, study, run_of(standing_of(reader, study, best), number, repeat))
 
 
-def detail_json(detail: TrialDetail) -> dict[str, Any]:
-    """`tuner show N --json`."""
+def classes_of(storage: str, name: str | None, detail: TrialDetail, repeat: int = 0) -> dict[str, Any] | None:
+    """What each class of the validation part came to at the best epoch of a trial; None where that was not kept."""
+    paths = StudyPaths.of(storage, StudyReader.open(storage).study(name).name)
+    number = detail.row.number
+    folder = paths.confirm(number, repeat) if repeat else paths.trial(number)
+    return kept_details(folder, detail.row.best_epoch)
+
+
+def detail_json(detail: TrialDetail, details: dict[str, Any] | None = None) -> dict[str, Any]:
+    """`tuner show N --json`; `details` as `classes_of` gives them."""
     return {
         **detail.row.to_json(),
         "message": detail.message,
@@ -136,6 +145,7 @@ def detail_json(detail: TrialDetail) -> dict[str, Any]:
         "seed": detail.seed,
         "attempts": [asdict(attempt) for attempt in detail.attempts],
         "best_epoch": detail.row.best_epoch or None,
+        "details": details,
     }
 
 
