@@ -184,7 +184,10 @@ def test_dropped_columns_are_no_features(tmp_path: Path) -> None:
         ("a,income\n1,x\n2\n", "table.csv:3: 1 fields; expected 2, as the header has"),
         ('a,income\n1,x\n"2\n3",y,z\n', "table.csv:3: 3 fields; expected 2"),
         ("a,a,income\n1,2,x\n", "table.csv:1: column 'a' is there 2 times"),
-        (b"a,income\n1,x\n2,\xff\xfe\n", "table.csv:3: not UTF-8 (invalid start byte); save the file as UTF-8"),
+        (
+            b"a,income\n1,x\n2,\xff\xfe\n",
+            "table.csv:3: not UTF-8 (invalid start byte); say what it is, such as data.encoding: latin-1",
+        ),
         ("income\nx\ny\n", "no column is left besides the target 'income'"),
         ("a,income\n1,x\n2,\n3,y\n", "table.csv:3: column 'income': the target is missing in 1 of 3 rows (lines 3)"),
         ("a,income\n1,x\ninf,y\n", "table.csv:3: column 'a': infinite (1 of 2 values)"),

@@ -21,6 +21,7 @@ _FORBIDDEN = {
         ("data.kind", "data.path", "data.root", "data.target", "data.task", "data.delimiter", "data.in_memory"),
         _SAME_DATA,
     ),
+    **dict.fromkeys(("data.val_path", "data.test_path"), _SAME_DATA),
     "data.download": _SAME_DATA,
     **dict.fromkeys(("data.target_key", "data.input_keys"), _SAME_DATA),
     **dict.fromkeys(
@@ -48,6 +49,7 @@ _FORBIDDEN = {
     **dict.fromkeys(
         ("data.text", "data.encoding", "data.image", "data.features", "data.splits", "data.revision"), _SAME_DATA
     ),
+    **dict.fromkeys(("data.decimal", "data.dates", "data.date_format", "data.missing_values"), _SAME_DATA),
     "train.kind": "says who trains; numbers of different code do not compare",
     "train.device": "says where to train; what a trial is worth must not depend on it",
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -16,7 +16,7 @@ from tuner.data.named import NamedEncoder
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array, float_scaling, pixel_scaling
 from tuner.data.splits import Indices
-from tuner.data.tables import Columns, TableEncoder
+from tuner.data.tables import Columns, TableEncoder, TableFit
 
 Task = Literal["classification", "regression", "multilabel", "autoencoding", "language"]
 WantedTask = base.Task
@@ -65,6 +65,8 @@ class Decoded:
     rows: Rows
     targets: Array
     given: dict[str, Indices] = field(default_factory=dict)
+    keys: Indices | None = None
+    """What `data.split.by` splits by: the group of each row, or its place in time."""
     n_sealed: int = 0
     """Items of a test part of its own that were not read: that waits until the search is over."""
     content: str = ""
@@ -119,11 +121,12 @@ class TableRows:
     """A table: its columns as `tuner.data.tables` reads them."""
 
     columns: Columns
-    max_categories: int = 50
+    how: TableFit = field(default_factory=TableFit)
 
     def fit(self, train: Indices, *, normalize: bool) -> Preprocess:
         columns = {name: values[train] for name, values in self.columns.items()}
-        return Preprocess(encoder=TableEncoder.fit(columns, normalize=normalize, max_categories=self.max_categories))
+        how = self.how if normalize else replace(self.how, scale="none")
+        return Preprocess(encoder=TableEncoder.fit(columns, how))
 
     def chunks(self, rows: Indices, preprocess: Preprocess) -> Iterator[Array]:
         encoder: Any = preprocess.encoder

@@ -23,11 +23,13 @@ from tuner.data.character_rows import CharacterRows
 from tuner.data.datasets import Items, ItemSource
 from tuner.data.decoded import Decoded, Request, WantedTask
 from tuner.data.info import DataInfo
+from tuner.data.key_splits import split_by_keys
 from tuner.data.parts import ArrayPart, Part, StreamPart
 from tuner.data.preprocess import Preprocess
 from tuner.data.sources import SOURCES
 from tuner.data.sources.python_dataset import read_test
 from tuner.data.splits import PARTS, Indices, SplitRows, split_rows
+from tuner.data.tables import TableEncoder
 from tuner.data.targets import check_classes, check_parts, without_targets
 from tuner.data.window_rows import StoredSteps, WindowRows
 from tuner.errors import DataError
@@ -153,11 +155,15 @@ def _decode(
 
 
 def _split(decoded: Decoded, data: Data, seed: int) -> SplitRows:
-    stratify = data.split.stratify and decoded.task == "classification"
+    stratify = data.split.stratify and decoded.task == "classification" and decoded.keys is None
     check_classes(decoded, stratify=stratify)
     pool = decoded.pool
     classes = decoded.targets[pool] if stratify else None
-    split = split_rows(pool, classes, data.split, given=decoded.given, seed=seeding.derive(seed, "split"))
+    split_seed = seeding.derive(seed, "split")
+    if decoded.keys is None:
+        split = split_rows(pool, classes, data.split, given=decoded.given, seed=split_seed)
+    else:
+        split = split_by_keys(pool, decoded.keys[pool], data.split, given=decoded.given, seed=split_seed)
     check_parts(decoded, split)
     return split
 
@@ -213,6 +219,7 @@ def _fingerprint(decoded: Decoded, preprocess: Preprocess, files: dict[str, Any]
 
 
 def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess, fingerprint: str) -> DataInfo:
+    encoder = preprocess.encoder
     return DataInfo(
         kind=data.kind,
         task=decoded.task,
@@ -229,6 +236,7 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
         class_counts=_class_counts(decoded, split),
         layout=decoded.layout,
         baselines=decoded.baselines,
+        categories=encoder.categories if isinstance(encoder, TableEncoder) else (),
         in_memory=decoded.rows.chunks(split.train[:1], preprocess) is not None,
         inputs=preprocess.inputs,
     )

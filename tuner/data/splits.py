@@ -45,19 +45,19 @@ def split_rows(
     `sizes.cut` takes other rows of them for validation.
     Raises DataError when nothing would be left for training.
     """
-    n_test = 0 if "test" in given else _count(sizes.test, len(pool))
+    n_test = 0 if "test" in given else part_size(sizes.test, len(pool))
     if sizes.folds is not None:
         return _folds(pool, classes, sizes, sizes.folds, n_test=n_test, given=given, seed=seed)
-    n_val = 0 if "val" in given else _count(sizes.val, len(pool))
+    n_val = 0 if "val" in given else part_size(sizes.val, len(pool))
     if n_val + n_test >= len(pool):
         raise DataError(
             f"data.split: val takes {n_val} and test {n_test} of {len(pool)} rows, which leaves none for training;"
             " lower data.split"
         )
-    order = _order(len(pool), seed)
+    order = row_order(len(pool), seed)
     test, rest = _cut(order, classes, n_test)
     if sizes.cut:
-        rest = rest[_order(len(rest), seeding.derive(seed, "cut", sizes.cut))]
+        rest = rest[row_order(len(rest), seeding.derive(seed, "cut", sizes.cut))]
     val, train = _cut(rest, classes, n_val)
     return SplitRows(
         train=np.sort(pool[train]),
@@ -66,7 +66,8 @@ def split_rows(
     )
 
 
-def _order(n_rows: int, seed: int) -> Indices:
+def row_order(n_rows: int, seed: int) -> Indices:
+    """The numbers of rows in an order that depends on the seed alone."""
     return np.argsort(np.random.PCG64(seed).random_raw(n_rows), kind="stable")
 
 
@@ -85,7 +86,7 @@ def _folds(
         raise DataError("data.split.folds: this data has a validation part of its own; leave folds out")
     if len(pool) - n_test < n_folds:
         raise DataError(f"data.split.folds: {n_folds} folds of {len(pool) - n_test} rows; take fewer folds")
-    test, rest = _cut(_order(len(pool), seed), classes, n_test)
+    test, rest = _cut(row_order(len(pool), seed), classes, n_test)
     dealt = rest if classes is None else rest[np.argsort(classes[rest], kind="stable")]
     validates = np.arange(len(dealt)) % n_folds == sizes.fold % n_folds
     return SplitRows(
@@ -95,7 +96,7 @@ def _folds(
     )
 
 
-def _count(size: float, n_rows: int) -> int:
+def part_size(size: float, n_rows: int) -> int:
     """A fraction as a number of rows, rounded half up, and at least one when it is not zero."""
     if isinstance(size, int):
         return size

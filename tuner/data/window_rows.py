@@ -13,11 +13,10 @@ import numpy as np
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array
 from tuner.data.splits import Indices
-from tuner.data.tables import Columns, TableEncoder
+from tuner.data.tables import Columns, TableEncoder, TableFit
 from tuner.data.windows import WindowEncoder
 
 CHUNK_ROWS = 2**16
-MAX_CATEGORIES = 50
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +43,7 @@ class WindowRows:
         """Measure the rows that training windows see, each once."""
         seen = self._seen(train)
         columns = {name: values[seen] for name, values in self.columns.items()}
-        table = TableEncoder.fit(columns, normalize=normalize, max_categories=MAX_CATEGORIES)
+        table = TableEncoder.fit(columns, TableFit(scale="standard" if normalize else "none"))
         return Preprocess(encoder=WindowEncoder(table=table, window=self.window, group=self.group, fills=self.fills))
 
     def steps(self, rows: Indices, preprocess: Preprocess) -> StoredSteps:

@@ -8,12 +8,12 @@ from tuner.config.schema.images import EmnistData, FakeImages, ImageData, ImageF
 from tuner.config.schema.own_data import PythonData
 from tuner.config.schema.series import SeriesData
 from tuner.config.schema.sklearn_data import SklearnData
-from tuner.config.schema.tables import CsvData
+from tuner.config.schema.tables import CsvData, ParquetData
 from tuner.config.schema.text import CharacterData, TextData
 
 Images = ImageData | EmnistData | FakeImages | TorchvisionData | ImageFolderData
 Texts = TextData | CharacterData
-Data = SklearnData | Images | CsvData | SeriesData | ArrayData | AudioData | Texts | PythonData
+Data = SklearnData | Images | CsvData | ParquetData | SeriesData | ArrayData | AudioData | Texts | PythonData
 
 DATA_KINDS: dict[str, type[Data]] = {
     "digits": SklearnData,
@@ -33,6 +33,7 @@ DATA_KINDS: dict[str, type[Data]] = {
     "torchvision": TorchvisionData,
     "image_folder": ImageFolderData,
     "csv": CsvData,
+    "parquet": ParquetData,
     "series": SeriesData,
     "audio": AudioData,
     "npz": ArrayData,

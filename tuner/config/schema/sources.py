@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -28,6 +28,32 @@ class Split(Section):
     cut: Annotated[int, Field(ge=0)] = 0
     """Which of many random cuts into training and validation; the test part is the same in all. Confirming takes others
     than the search (`confirm.resplit`)."""
+    by: Literal["random", "group", "time", "column"] = "random"
+    """Tables: no group in two parts; validation after training and the test last; or the parts that a column names.
+
+    Folds by time go forward: each is validated by rows that come after those it trains on.
+    """
+    column: str | None = None
+    """Tables: the column to split by; it is no feature, unless `keep` says so."""
+    keep: bool = False
+    """Tables: keep `column` among the features."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no other `cut` can be had: folds are cut already, and time or a column says which rows validate."""
+        return self.folds is not None or self.by in ("time", "column")
+
+    @model_validator(mode="after")
+    def _by_a_column(self) -> Split:
+        if (self.by == "random") != (self.column is None):
+            if self.column is None:
+                raise ValueError(f"column: missing; by: {self.by} needs the name of a column")
+            raise ValueError("by: missing; say how to split by the column: group, time or column (it names the parts)")
+        if self.by == "column" and self.folds is not None:
+            raise ValueError("folds: the column says which rows validate; leave folds out")
+        if self.keep and self.column is None:
+            raise ValueError("keep: is for a split by a column; leave it out")
+        return self
 
 
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
@@ -76,6 +102,8 @@ class Augment(Section):
 class DataSection(Section):
     """What every data source takes."""
 
+    has_columns: ClassVar[bool] = False
+    """Whether rows have named columns, by which they can be split."""
     batch_size: Annotated[int, Field(ge=1)] = 64
     """Rows in one optimizer step."""
     split: Split = Split()
@@ -115,6 +143,12 @@ class DataSection(Section):
     def is_bucketed(self) -> bool:
         """Whether rows of about one length make up a batch."""
         return False
+
+    @model_validator(mode="after")
+    def _splits_by_what_there_is(self) -> DataSection:
+        if self.split.by != "random" and not self.has_columns:
+            raise ValueError(f"split.by: {self.split.by} is for tables (csv, parquet); leave it out")
+        return self
 
     def refuse_augment(self, rows: str) -> None:
         """For sources that are known to have no images."""

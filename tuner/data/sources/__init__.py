@@ -38,6 +38,7 @@ class Source:
 
 
 _ARRAYS = Source(files=array_files.files, read=array_files.read)
+_TABLES = Source(files=csv_table.files, read=csv_table.read)
 _SKLEARN = Source(files=sklearn_sets.files, read=sklearn_sets.read)
 _IMAGES = Source(files=classic_images.files, read=classic_images.read)
 
@@ -60,7 +61,8 @@ SOURCES: dict[str, Source] = {
         files=torchvision_sets.files, read=torchvision_sets.read, open_items=torchvision_sets.open_items
     ),
     "image_folder": Source(files=image_folder.files, read=image_folder.read, open_items=image_folder.open_items),
-    "csv": Source(files=csv_table.files, read=csv_table.read),
+    "csv": _TABLES,
+    "parquet": _TABLES,
     "series": Source(files=series.files, read=series.read),
     "text": Source(files=text.files, read=text.read),
     "characters": Source(files=characters.files, read=characters.read),

@@ -1,191 +1,136 @@
-"""CSV files: read by pandas, after a scan that finds each row's line and refuses what pandas would repair silently."""
+"""Tables, from csv and parquet files: what each column is, which rows have a part of their own, and the targets."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tuner.config.messages import suggestion
 from tuner.config.schema import CsvData
-from tuner.data.decoded import Decoded, Request, TableRows, Task, WantedTask
+from tuner.config.schema.tables import TableData
+from tuner.data.columns import is_missing, parse_date
+from tuner.data.decoded import Decoded, Request, TableRows
 from tuner.data.scaling import Array
-from tuner.data.sources.paths import resolve_existing
-from tuner.data.tables import category_names, series_values
-from tuner.errors import DataError, NotFoundError
+from tuner.data.sources.table_files import Dialect, TableFile, find, read_csv, read_parquet
+from tuner.data.sources.table_targets import read_targets
+from tuner.data.splits import PARTS, Indices
+from tuner.data.tables import TableFit, category_names, series_values
+from tuner.errors import DataError
 
-MAX_CLASSES_OF_AN_INTEGER = 20
-"""More distinct integers than that are taken for quantities, unless the metric or `task` says otherwise."""
 NUMERIC_SHARE = 0.9
-"""A text column of which at least this share are numbers is taken for a numeric one with errors."""
-N_SHOWN = 5
+"""A text column of which at least this share are numbers, or dates, is taken for one of those with errors."""
+ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}([.,]\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?\Z")
+PART_NAMES = {
+    **{name: name for name in PARTS},
+    "training": "train",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "testing": "test",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CsvFile:
-    """A file that has been scanned: every row has as many fields as the header."""
+class Table:
+    """One or several files of the same columns, one below the other."""
 
-    path: Path
-    header: tuple[str, ...]
-    lines: npt.NDArray[np.int64]
-    """The line in which each row begins, counted from 1."""
+    data: TableData
+    files: dict[str, TableFile]
+    """By part; `train` is the file that is split."""
+    frame: Any
 
     def place(self, row: int, column: str) -> str:
-        return f"{self.path}:{self.lines[row]}: column {column!r}"
+        for file in self.files.values():
+            if row < len(file.frame):
+                return file.place(row, column)
+            row -= len(file.frame)
+        raise AssertionError(f"no row {row}")
 
+    @property
+    def path(self) -> Path:
+        return self.files["train"].path
 
-def files(data: CsvData, base_dir: Path) -> tuple[Path, ...]:
-    path = resolve_existing(data.path, base_dir)
-    if path is None or not path.is_file():
-        raise NotFoundError(f"data.path {data.path}: no such file; looked in {base_dir} and {Path.cwd()}")
-    return (path,)
+    @property
+    def given(self) -> dict[str, Indices]:
+        """Rows of the files that are a part by themselves."""
+        given, begins = {}, 0
+        for part, file in self.files.items():
+            if part != "train":
+                given[part] = np.arange(begins, begins + len(file.frame))
+            begins += len(file.frame)
+        return given
 
+    def numbers_or_names(self, name: str) -> Array:
+        """A column as numbers (float64), dates (datetime64) or category names (object)."""
+        values = series_values(self.frame[name])
+        if values.dtype == np.float64:
+            self._refuse_infinite(name, values)
+            return category_names(values) if name in self.data.categorical else values
+        if values.dtype.kind == "M":
+            return values
+        if name in self.data.categorical:
+            return category_names(values)
+        if name in self.data.dates:
+            return self._dates(name, values, self.data.date_format)
+        return self._text(name, values)
 
-def read(data: CsvData, request: Request) -> Decoded:
-    file = _scan(files(data, request.base_dir)[0], data.delimiter)
-    _check_names(file, data)
-    frame = _parse(file, data.delimiter)
-    names = [name for name in file.header if name != data.target and name not in data.drop]
-    columns = {name: _feature(file, frame, name, categorical=name in data.categorical) for name in names}
-    task, labels, targets = targets_of(file, series_values(frame[data.target]), data.target, request.task)
-    return Decoded(
-        task=task,
-        labels=labels,
-        rows=TableRows(columns=columns, max_categories=data.max_categories),
-        targets=targets,
-        row_name=lambda row: file.place(row, data.target),
-    )
-
-
-# ----------------------------------------------------------------------------------------------------------- the file
-
-
-def _scan(path: Path, delimiter: str) -> CsvFile:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, delimiter=delimiter)
-        try:
-            header, lines = _rows_of(path, reader)
-        except UnicodeDecodeError as error:
+    def _text(self, name: str, values: Array) -> Array:
+        known = [(row, value) for row, value in enumerate(values) if not is_missing(value)]
+        if known and all(isinstance(value, Decimal) for _, value in known):
+            return np.array([np.nan if value is None else float(value) for value in values])
+        if known and all(isinstance(value, date) for _, value in known):
+            return self._dates(name, values, "")
+        nested = next(((row, value) for row, value in known if isinstance(value, (list, dict, np.ndarray))), None)
+        if nested:
             raise DataError(
-                f"{path}:{_undecodable_line(path)}: not UTF-8 ({error.reason}); save the file as UTF-8"
-            ) from error
-        except csv.Error as error:
-            raise DataError(f"{path}:{reader.line_num}: {error}") from error
-    if not header:
-        raise DataError(f"{path}: the file is empty; expected a line of column names, then rows")
-    if not lines:
-        raise DataError(f"{path}: no rows below the line of column names")
-    return CsvFile(path=path, header=header, lines=np.array(lines))
+                f"{self.place(nested[0], name)}: a {type(nested[1]).__name__}; expected one value a field: drop the"
+                " column with data.drop, or take it apart"
+            )
+        texts = [(row, value) for row, value in known if isinstance(value, str)]
+        if texts and not (wrong := [row for row, text in texts if not ISO_DATE.match(text)]):
+            return self._dates(name, values, "")
+        if texts and len(wrong) <= (1 - NUMERIC_SHARE) * len(texts):
+            self._refuse(name, values, wrong[0], "date", len(texts) - len(wrong), len(texts))
+        wrong = [row for row, text in texts if not is_number(text)]
+        if texts and 0 < len(wrong) <= (1 - NUMERIC_SHARE) * len(texts):
+            self._refuse(name, values, wrong[0], "number", len(texts) - len(wrong), len(texts))
+        return category_names(values)
 
-
-def _rows_of(path: Path, reader: Any) -> tuple[tuple[str, ...], list[int]]:
-    header: tuple[str, ...] = ()
-    lines: list[int] = []
-    begins = 1
-    for fields in reader:
-        if not fields or (len(fields) == 1 and not fields[0].strip()):
-            begins = reader.line_num + 1
-            continue  # pandas leaves blank lines out
-        if not header:
-            header = tuple(fields)
-        else:
-            if len(fields) != len(header):
-                raise DataError(
-                    f"{path}:{begins}: {len(fields)} fields; expected {len(header)}, as the header has;"
-                    " quote text that holds the delimiter, or set data.delimiter"
-                )
-            lines.append(begins)
-        begins = reader.line_num + 1
-    return header, lines
-
-
-def _undecodable_line(path: Path) -> int:
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
-        try:
-            line.decode("utf-8")
-        except UnicodeDecodeError:
-            return number
-    return 0
-
-
-def _check_names(file: CsvFile, data: CsvData) -> None:
-    header = file.header
-    repeated = [name for name in header if header.count(name) > 1]
-    if repeated:
-        raise DataError(f"{file.path}:1: column {repeated[0]!r} is there {header.count(repeated[0])} times; rename one")
-    asked = [
-        ("target", data.target),
-        *(("drop", n) for n in data.drop),
-        *(("categorical", n) for n in data.categorical),
-    ]
-    for key, name in asked:
-        if name not in header:
-            raise DataError(f"{file.path}: data.{key}: no column {name!r}{suggestion(name, header)}")
-    if data.target in (*data.drop, *data.categorical):
+    def _refuse(self, name: str, values: Array, row: int, what: str, n_right: int, n_texts: int) -> None:
+        """Text among numbers is a typing error or a mark for "missing": as categories they would lose their meaning."""
         raise DataError(
-            f"data.target {data.target!r} is also listed in data.drop or data.categorical; take it out there"
-        )
-    if not set(header) - {data.target, *data.drop}:
-        raise DataError(f"{file.path}: no column is left besides the target {data.target!r}")
-
-
-def _parse(file: CsvFile, delimiter: str) -> Any:
-    import pandas as pd
-
-    try:
-        # The types are pandas' own guess, so that a DataFrame that a user reads gives the same bits in prediction.
-        frame = pd.read_csv(file.path, sep=delimiter, index_col=False, low_memory=False, encoding="utf-8-sig")
-    except pd.errors.ParserError as error:
-        raise DataError(f"{file.path}: {str(error).strip()}") from error
-    if len(frame) != len(file.lines):
-        raise DataError(
-            f"{file.path}: pandas reads {len(frame)} rows, the csv module {len(file.lines)}; check the quotes"
-        )
-    frame.columns = list(file.header)  # pandas calls a column without a name "Unnamed: 0"
-    return frame
-
-
-# -------------------------------------------------------------------------------------------------------- the columns
-
-
-def _feature(file: CsvFile, frame: Any, name: str, *, categorical: bool) -> Array:
-    """A column as numbers (float64) or category names (object)."""
-    values = series_values(frame[name])
-    if values.dtype == np.float64:
-        _refuse_infinite(file, name, values)
-        return category_names(values) if categorical else values
-    if not categorical:
-        _refuse_nearly_numeric(file, name, values)
-    return category_names(values)
-
-
-def _refuse_infinite(file: CsvFile, name: str, values: Array) -> None:
-    wrong = np.flatnonzero(np.isinf(values))
-    if len(wrong):
-        raise DataError(
-            f"{file.place(int(wrong[0]), name)}: infinite ({len(wrong)} of {len(values)} values); give a finite number,"
-            " leave the field empty (missing), or drop the column with data.drop"
+            f"{self.place(row, name)}: {values[row]!r} is not a {what}, but {n_right} of {n_texts} values are;"
+            f" correct it, leave it empty (missing), or list {name!r} in data.categorical, or"
+            f" {values[row]!r} in data.missing_values"
         )
 
+    def _dates(self, name: str, values: Array, date_format: str) -> Array:
+        dates = np.empty(len(values), dtype="datetime64[us]")
+        for row, value in enumerate(values):
+            try:
+                dates[row] = parse_date(value, date_format)
+            except ValueError as error:
+                remedy = "" if date_format else ", or set data.dates and data.date_format, such as '%d.%m.%Y'"
+                raise DataError(f"{self.place(row, name)}: {error}; correct it{remedy}") from error
+        return dates
 
-def _refuse_nearly_numeric(file: CsvFile, name: str, values: Array) -> None:
-    """Text among numbers is a typing error or a mark for "missing": as categories the column would lose its meaning."""
-    texts = [(row, value) for row, value in enumerate(values) if isinstance(value, str)]
-    wrong = [(row, text) for row, text in texts if not _is_number(text)]
-    if texts and 0 < len(wrong) <= (1 - NUMERIC_SHARE) * len(texts):
-        row, text = wrong[0]
-        raise DataError(
-            f"{file.place(row, name)}: {text!r} is not a number, but {len(texts) - len(wrong)} of {len(texts)} values"
-            f" are; correct it, leave it empty (missing), or list {name!r} in data.categorical"
-        )
+    def _refuse_infinite(self, name: str, values: Array) -> None:
+        wrong = np.flatnonzero(np.isinf(values))
+        if len(wrong):
+            raise DataError(
+                f"{self.place(int(wrong[0]), name)}: infinite ({len(wrong)} of {len(values)} values); give a finite"
+                " number, leave the field empty (missing), or drop the column with data.drop"
+            )
 
 
-def _is_number(text: str) -> bool:
+def is_number(text: str) -> bool:
     try:
         float(text)
     except ValueError:
@@ -193,60 +138,149 @@ def _is_number(text: str) -> bool:
     return True
 
 
-# --------------------------------------------------------------------------------------------------------- the target
+# ----------------------------------------------------------------------------------------------------------- the source
 
 
-def targets_of(file: CsvFile, values: Array, name: str, wanted: WantedTask) -> tuple[Task, tuple[str, ...], Array]:
-    """Task, labels and checked targets from a column: float64 with nan, or objects with None for missing."""
-    _refuse_missing(file, name, values)
-    numeric = values.dtype == np.float64
-    if numeric:
-        _refuse_infinite(file, name, values)
-    whole = numeric and bool((values == np.floor(values)).all())
-    distinct: Sequence[Any] = np.unique(values).tolist() if numeric else ()
-    if wanted == "auto":
-        few = whole and len(distinct) <= MAX_CLASSES_OF_AN_INTEGER
-        wanted = "classification" if few or not numeric else "regression"
-    if wanted == "regression":
-        return "regression", (), _quantities(file, name, values)
-    if numeric and not whole and len(distinct) > MAX_CLASSES_OF_AN_INTEGER:
+def files(data: TableData, base_dir: Path) -> tuple[Path, ...]:
+    return tuple(_paths(data, base_dir).values())
+
+
+def _paths(data: TableData, base_dir: Path) -> dict[str, Path]:
+    named = {"train": ("path", data.path), "val": ("val_path", data.val_path), "test": ("test_path", data.test_path)}
+    return {part: find(path, base_dir, option) for part, (option, path) in named.items() if path is not None}
+
+
+def read(data: TableData, request: Request) -> Decoded:
+    table = _read_files(data, request.base_dir)
+    _check_names(table)
+    columns = {name: table.numbers_or_names(name) for name in _inputs(table)}
+    targets = read_targets(table, request)
+    given, keys = _parts_of_rows(table)
+    return Decoded(
+        task=targets.task,
+        labels=targets.labels,
+        rows=TableRows(columns=columns, how=_how(data)),
+        targets=targets.values,
+        given=given,
+        keys=keys,
+        row_name=lambda row: table.place(row, targets.column),
+    )
+
+
+def _how(data: TableData) -> TableFit:
+    return TableFit(
+        scale=data.scale,
+        embeds=data.categories == "embedding",
+        max_categories=data.max_categories,
+        min_count=data.min_count,
+        date_format=data.date_format,
+        missing=data.missing_values,
+    )
+
+
+def _read_files(data: TableData, base_dir: Path) -> Table:
+    import pandas as pd
+
+    found = {part: _read_file(data, path) for part, path in _paths(data, base_dir).items()}
+    first, *others = found.values()
+    for other in others:
+        _refuse_other_columns(first, other)
+    frames = [file.frame[list(first.header)] for file in found.values()]
+    frame = pd.concat(frames, ignore_index=True) if others else first.frame
+    return Table(data=data, files=found, frame=frame)
+
+
+def _read_file(data: TableData, path: Path) -> TableFile:
+    if not isinstance(data, CsvData):
+        return read_parquet(path)
+    dialect = Dialect(
+        delimiter=data.delimiter, decimal=data.decimal, encoding=data.encoding, missing=data.missing_values
+    )
+    return read_csv(path, dialect)
+
+
+def _refuse_other_columns(first: TableFile, other: TableFile) -> None:
+    for name in first.header:
+        if name not in other.header:
+            raise DataError(f"{other.path}: no column {name!r}, which {first.path} has{suggestion(name, other.header)}")
+        is_number = [series_values(file.frame[name]).dtype == np.float64 for file in (first, other)]
+        if is_number[0] != is_number[1]:
+            words = ["numbers" if yes else "text" for yes in is_number]
+            raise DataError(f"{other.path}: column {name!r}: {words[1]}, but {words[0]} in {first.path}; correct one")
+
+
+def _check_names(table: Table) -> None:
+    data, header = table.data, table.files["train"].header
+    asked = [*(("target", n) for n in data.targets)]
+    for key in ("drop", "categorical", "dates"):
+        asked += [(key, name) for name in getattr(data, key)]
+    if data.split.column is not None:
+        asked.append(("split.column", data.split.column))
+    for key, name in asked:
+        if name not in header:
+            raise DataError(f"{table.path}: data.{key}: no column {name!r}{suggestion(name, header)}")
+    for name in data.targets:
+        if name in (*data.drop, *data.categorical, *data.dates):
+            raise DataError(
+                f"data.target {name!r} is also listed in data.drop, data.categorical or data.dates; take it out there"
+            )
+        if name == data.split.column:
+            raise DataError(f"data.target {name!r} is also data.split.column; split by another column")
+    if not _inputs(table):
+        raise DataError(f"{table.path}: no column is left besides the target {', '.join(map(repr, data.targets))}")
+
+
+def _inputs(table: Table) -> list[str]:
+    """The columns that the model sees."""
+    data = table.data
+    left_out = {*data.targets, *data.drop}
+    if data.split.column is not None and not data.split.keep:
+        left_out.add(data.split.column)
+    return [name for name in table.files["train"].header if name not in left_out]
+
+
+# ------------------------------------------------------------------------------------------------------- parts of rows
+
+
+def _parts_of_rows(table: Table) -> tuple[dict[str, Indices], Indices | None]:
+    """Rows with a part of their own, and what the others are split by: group codes, or ranks in time."""
+    split, given = table.data.split, table.given
+    if split.by == "random" or split.column is None:
+        return given, None
+    values = table.numbers_or_names(split.column)
+    _refuse_missing_key(table, split.column, values)
+    if split.by == "column":
+        return given | _named_parts(table, split.column, category_names(values)), None
+    if split.by == "time" and values.dtype == object:
         raise DataError(
-            f"{file.path}: column {name!r}: {len(distinct)} distinct numbers with fractions cannot be classes; for a"
-            " quantity take data.task: regression and a metric such as rmse"
+            f"{table.place(0, split.column)}: {values[0]!r} is no time; expected numbers or dates such as 2026-01-31"
+            " (for others data.dates and data.date_format)"
         )
-    names = category_names(values)
-    labels = tuple(category_names(np.array(distinct))) if numeric else tuple(sorted(set(names)))
-    code_of = {label: code for code, label in enumerate(labels)}
-    return "classification", labels, np.array([code_of[text] for text in names], dtype=np.int64)
+    return given, np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
-def _quantities(file: CsvFile, name: str, values: Array) -> Array:
-    if values.dtype != np.float64:
-        row = next((row for row, value in enumerate(values) if not _is_number(str(value))), 0)
+def _refuse_missing_key(table: Table, name: str, values: Array) -> None:
+    missing = missing_rows(values)
+    if len(missing):
         raise DataError(
-            f"{file.place(row, name)}: {values[row]!r} is not a number; for classes take data.task: classification"
-            " and a metric such as accuracy"
-        )
-    with np.errstate(over="ignore"):
-        targets = values.astype(np.float32).reshape(-1, 1)
-    if not np.isfinite(targets).all():
-        row = int(np.flatnonzero(~np.isfinite(targets))[0])
-        raise DataError(f"{file.place(row, name)}: {values[row]} is outside float32's range; scale the column")
-    return targets
-
-
-def _refuse_missing(file: CsvFile, name: str, values: Array) -> None:
-    missing = list(_missing_rows(values))
-    if missing:
-        lines = ", ".join(str(file.lines[row]) for row in missing[:N_SHOWN]) + (
-            ", ..." if len(missing) > N_SHOWN else ""
-        )
-        raise DataError(
-            f"{file.place(missing[0], name)}: the target is missing in {len(missing)} of {len(values)} rows"
-            f" (lines {lines}); remove these rows, or fill the value in"
+            f"{table.place(int(missing[0]), name)}: missing in {len(missing)} of {len(values)} rows; data.split.column"
+            " must say of every row where it belongs: fill it in, or remove the row"
         )
 
 
-def _missing_rows(values: Array) -> Iterator[int]:
-    missing = np.isnan(values) if values.dtype == np.float64 else np.array([value is None for value in values])
-    return (int(row) for row in np.flatnonzero(missing))
+def _named_parts(table: Table, name: str, values: Array) -> dict[str, Indices]:
+    if table.given:
+        raise DataError("data.split.by: column, and files for parts of their own; leave val_path and test_path out")
+    for row, value in enumerate(values):
+        if value.lower() not in PART_NAMES:
+            raise DataError(f"{table.place(row, name)}: {value!r}; expected train, val or test")
+    parts = np.array([PART_NAMES[value.lower()] for value in values])
+    found = {part: np.flatnonzero(parts == part) for part in PARTS[1:]}
+    return {part: rows for part, rows in found.items() if len(rows)}
+
+
+def missing_rows(values: Array) -> Indices:
+    if values.dtype.kind == "M":
+        return np.flatnonzero(np.isnat(values))
+    missing: Iterable[bool] = np.isnan(values) if values.dtype == np.float64 else [is_missing(v) for v in values]
+    return np.flatnonzero(np.array(missing))

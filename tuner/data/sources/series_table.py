@@ -12,11 +12,12 @@ import numpy as np
 from tuner.config.messages import suggestion
 from tuner.config.schema.series import SeriesData
 from tuner.data.scaling import Array
-from tuner.data.sources import csv_table
+from tuner.data.sources import table_files
 from tuner.data.sources.paths import resolve_existing
+from tuner.data.sources.table_files import Dialect
 from tuner.data.splits import Indices
 from tuner.data.tables import category_names, series_values
-from tuner.errors import DataError, MissingError, NotFoundError
+from tuner.errors import DataError, NotFoundError
 
 PARQUET = ".parquet"
 
@@ -71,7 +72,7 @@ def files(data: SeriesData, base_dir: Path) -> tuple[Path, ...]:
 def read_table(data: SeriesData, base_dir: Path) -> SeriesTable:
     """Read the file, and refuse names that it does not have."""
     path = files(data, base_dir)[0]
-    table = _read_parquet(path) if path.suffix == PARQUET else _read_csv(path, data.delimiter)
+    table = _read(path, data.delimiter)
     columns = [str(name) for name in table.frame.columns]
     asked = [("time", data.time), ("group", data.group), *(("target", name) for name in data.targets)]
     asked += [("inputs", name) for name in data.inputs] + [("drop", name) for name in data.drop]
@@ -81,26 +82,10 @@ def read_table(data: SeriesData, base_dir: Path) -> SeriesTable:
     return table
 
 
-def _read_csv(path: Path, delimiter: str) -> SeriesTable:
-    file = csv_table._scan(path, delimiter)  # noqa: SLF001
-    repeated = [name for name in file.header if file.header.count(name) > 1]
-    if repeated:
-        raise DataError(f"{path}:1: column {repeated[0]!r} is there {file.header.count(repeated[0])} times; rename one")
-    return SeriesTable(path=path, frame=csv_table._parse(file, delimiter), lines=file.lines)  # noqa: SLF001
-
-
-def _read_parquet(path: Path) -> SeriesTable:
-    import pandas as pd
-
-    try:
-        frame = pd.read_parquet(path)
-    except ImportError as error:
-        raise MissingError(f"{path}: reading parquet needs pyarrow; pip install pyarrow, or save a csv") from error
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path}: {error}") from error
-    if not len(frame):
-        raise DataError(f"{path}: no rows")
-    return SeriesTable(path=path, frame=frame, lines=None)
+def _read(path: Path, delimiter: str) -> SeriesTable:
+    is_parquet = path.suffix == PARQUET
+    file = table_files.read_parquet(path) if is_parquet else table_files.read_csv(path, Dialect(delimiter=delimiter))
+    return SeriesTable(path=path, frame=file.frame, lines=file.lines)
 
 
 def input_names(data: SeriesData, table: SeriesTable, *, without: Sequence[str]) -> tuple[str, ...]:

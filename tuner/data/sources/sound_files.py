@@ -10,9 +10,10 @@ import numpy as np
 from tuner.config.schema.audio import AudioData
 from tuner.data.decoded import Task, WantedTask
 from tuner.data.scaling import Array
-from tuner.data.sources import csv_table
 from tuner.data.sources.image_folder import folders_in, parts_in
 from tuner.data.sources.paths import resolve_existing
+from tuner.data.sources.table_files import Dialect, read_csv
+from tuner.data.sources.table_targets import targets_of
 from tuner.data.splits import Indices
 from tuner.data.tables import series_values
 from tuner.data.targets import resolve_task
@@ -97,8 +98,8 @@ def _wavs(folder: Path) -> list[Path]:
 
 
 def _in_csv(data: AudioData, path: Path, wanted: WantedTask) -> SoundFiles:
-    file = csv_table._scan(path, ",")  # noqa: SLF001
-    frame = csv_table._parse(file, ",")  # noqa: SLF001
+    file = read_csv(path, Dialect())
+    frame = file.frame
     for key, name in (("file", data.file), ("target", data.target)):
         if name not in file.header:
             raise DataError(f"{path}: data.{key}: no column {name!r}; it has {', '.join(file.header)}")
@@ -108,6 +109,6 @@ def _in_csv(data: AudioData, path: Path, wanted: WantedTask) -> SoundFiles:
         more = f" ({len(missing)} such rows)" if len(missing) > 1 else ""
         raise DataError(f"{file.place(missing[0], data.file)}: {paths[missing[0]]}: no such file{more}")
     values = series_values(frame[data.target])
-    task, labels, targets = csv_table.targets_of(file, values, data.target, wanted)
-    places = tuple(f"{path}:{line}" for line in file.lines)
+    task, labels, targets = targets_of(file, values, data.target, wanted)
+    places = tuple(file.place(row, data.file).partition(": column")[0] for row in range(len(frame)))
     return SoundFiles(paths=tuple(paths), task=task, labels=labels, targets=targets, places=places)

@@ -11,8 +11,8 @@ from tuner.config.schema.text import TextData, TextSection
 from tuner.data.decoded import Decoded, Request
 from tuner.data.scaling import Array
 from tuner.data.sources import text_files, text_folder
-from tuner.data.sources.csv_table import targets_of
 from tuner.data.sources.paths import resolve_existing
+from tuner.data.sources.table_targets import targets_of
 from tuner.data.targets import resolve_task
 from tuner.data.text_rows import TextRows
 from tuner.errors import DataError, NotFoundError

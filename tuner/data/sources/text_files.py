@@ -15,7 +15,7 @@ import numpy as np
 from tuner.config.messages import suggestion
 from tuner.config.schema.text import TextData
 from tuner.data.scaling import Array
-from tuner.data.sources.csv_table import CsvFile
+from tuner.data.sources.table_files import CsvFile
 from tuner.data.tables import series_values
 from tuner.errors import DataError, MissingError
 

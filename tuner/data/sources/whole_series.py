@@ -15,7 +15,6 @@ from tuner.config.schema.series import SeriesData
 from tuner.data.decoded import Decoded, Request
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array
-from tuner.data.sources.csv_table import CsvFile, targets_of
 from tuner.data.sources.series_table import (
     SeriesTable,
     filled,
@@ -24,9 +23,11 @@ from tuner.data.sources.series_table import (
     read_table,
     series_codes,
 )
+from tuner.data.sources.table_files import CsvFile
+from tuner.data.sources.table_targets import targets_of
 from tuner.data.sources.time_steps import NoTimeError, read_times, repeated
 from tuner.data.splits import Indices
-from tuner.data.tables import Columns, TableEncoder, series_values
+from tuner.data.tables import Columns, TableEncoder, TableFit, series_values
 from tuner.data.windows import WindowEncoder, without_end
 from tuner.errors import DataError
 
@@ -53,7 +54,7 @@ class WholeRows:
     def fit(self, train: Indices, *, normalize: bool) -> Preprocess:
         seen = self._rows(train)
         columns = {name: values[seen] for name, values in self.columns.items()}
-        table = TableEncoder.fit(columns, normalize=normalize, max_categories=50)
+        table = TableEncoder.fit(columns, TableFit(scale="standard" if normalize else "none"))
         encoder = WindowEncoder(
             table=table, window=self.length, group=self.group, fills=self.fills, pad=self.pad, steps=self.steps
         )
