@@ -530,6 +530,11 @@ def test_heads_that_never_divide_the_width_are_refused_where_they_stand(tmp_path
     ]
 
 
+def test_heads_that_divide_a_width_in_the_middle_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(HEADS + "[4, 9]\n  model.width: {low: 16, high: 64, step: 4}\n")
+    assert load(tmp_path / "s.yaml").bind({"model.heads": 9, "model.width": 36})
+
+
 def test_heads_that_divide_some_widths_are_refused_in_the_trials_that_have_others(tmp_path: Path) -> None:
     (tmp_path / "s.yaml").write_text(HEADS + "[4, 7]\n  model.width: [60, 63]\n")
     spec = load(tmp_path / "s.yaml")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Literal
 
+from tuner.config.base_params import nearest
 from tuner.config.bind import PerLayer, UnplaceableError, decode, section_data
 from tuner.config.compile import Compiled
 from tuner.config.conditions import ancestors, candidates, reachable
@@ -17,9 +18,11 @@ from tuner.config.sections import KINDS, Fault, class_of, kind_in, validate
 from tuner.space.document import Located, show
 from tuner.space.parameters import Choices, Scalar, Space, label_of
 
-Fill = Literal["base", "low", "high"]
-"""What the other parameters are while one is checked: the base config's values, or all at one end."""
-_ENDS: tuple[Fill, ...] = ("low", "high")
+Fill = Literal["base"] | float
+"""What the other parameters are while one is checked: the base config's values, or all at this share of their range."""
+_LOW = 0.0
+_SHARES = (0.0, 1.0, *(step / 32 for step in range(1, 32)))
+"""Ends first; what goes with no other value may go with one in the middle, as heads do that divide some widths."""
 
 
 class Unset(Enum):
@@ -66,7 +69,7 @@ class _Corners:
         path = entry.name.split(".")[1:]
         for kind in () if _is_kind(entry) else entry.kinds:
             try:
-                self._data(entry, _end(entry, "low"), kind, "base")
+                self._data(entry, _at(entry, _LOW), kind, "base")
             except UnplaceableError as error:
                 return error.fault if list(error.fault.path) == path else None
         return None
@@ -90,7 +93,7 @@ class _Corners:
         )
         known = {fault.path for fault in of_base} if isinstance(of_base, list) else set()
         faults = [fault for fault in self._section_faults(entry, kind, kind, "base") if fault.path not in known]
-        for fill in _ENDS if faults else ():
+        for fill in _SHARES if faults else ():
             paths = {fault.path for fault in self._section_faults(entry, kind, kind, fill)}
             faults = [fault for fault in faults if fault.path in paths]
         return faults
@@ -105,7 +108,7 @@ class _Corners:
         # the rest helps.
         if any(fault.between_fields for fault in self._section_faults(entry, Unset.UNSET, kind, "base")):
             return []
-        for fill in _ENDS:
+        for fill in _SHARES:
             if not any(fault.between_fields for fault in self._section_faults(entry, value, kind, fill)):
                 return []
         return between
@@ -151,7 +154,7 @@ def _assigned(
     entry: Varied, forced: Mapping[str, Scalar | Unset], params: Mapping[str, Scalar], fill: Fill
 ) -> dict[str, Scalar]:
     # Lists of layers are always filled: the base config's value need not fit the number of layers.
-    value = forced.get(entry.name, Unset.UNSET if fill == "base" and not entry.layers else _end(entry, fill))
+    value = forced.get(entry.name, Unset.UNSET if fill == "base" and not entry.layers else _at(entry, fill))
     if isinstance(value, Unset):
         return {}
     if entry.per_layer is None:
@@ -159,10 +162,13 @@ def _assigned(
     return {f"{entry.name}.{layer}": value for layer in range(entry.per_layer.n_layers(params) or 0)}
 
 
-def _end(entry: Varied, fill: Fill) -> Scalar:
-    if isinstance(entry.domain, Choices):
-        return entry.domain.labels[-1 if fill == "high" else 0]
-    return entry.domain.high if fill == "high" else entry.domain.low
+def _at(entry: Varied, fill: Fill) -> Scalar:
+    """The value of an entry at a share of its range; the lowest for lists of layers, which the base config lacks."""
+    share = _LOW if isinstance(fill, str) else fill
+    domain = entry.domain
+    if isinstance(domain, Choices):
+        return domain.labels[round(share * (len(domain.labels) - 1))]
+    return nearest(domain, domain.low + share * (domain.high - domain.low))
 
 
 def _is_own(entry: Varied, fault: Fault) -> bool:
