@@ -10,13 +10,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from torch.optim.lr_scheduler import (
     ConstantLR,
     CosineAnnealingLR,
+    CosineAnnealingWarmRestarts,
+    CyclicLR,
     ExponentialLR,
+    LambdaLR,
     LinearLR,
     LRScheduler,
+    MultiStepLR,
     OneCycleLR,
+    PolynomialLR,
     ReduceLROnPlateau,
     SequentialLR,
     StepLR,
@@ -32,7 +38,9 @@ from tuner.config.schema import (
     Schedule,
     Step,
 )
-from tuner.optim.schedules import SHAPES, PlateauState, changes_within_epoch, lr_at
+from tuner.config.schema.schedules import CosineRestarts, Cyclic, InverseSqrt, Linear, Multistep, Polynomial
+from tuner.optim.plateau import PlateauState
+from tuner.optim.schedules import SHAPES, changes_within_epoch, lr_at
 
 BASE_LR = 0.3
 STEPS_PER_EPOCH, EPOCHS = 7, 6
@@ -77,20 +85,10 @@ def test_constant_is_the_base_lr() -> None:
     assert ours(Constant()) == [BASE_LR] * N_STEPS
 
 
-@pytest.mark.parametrize("eta_min", (0.0, 0.01))
-def test_cosine_is_torchs_stepped_per_batch(eta_min: float) -> None:
-    assert ours(Cosine(eta_min=eta_min)) == approx(torchs(lambda o: CosineAnnealingLR(o, N_STEPS, eta_min)))
-
-
 def test_step_is_torchs_stepped_per_epoch() -> None:
     expected = torchs(lambda o: StepLR(o, 2, 0.5), every=STEPS_PER_EPOCH)
     assert ours(Step(step_size=2, gamma=0.5)) == approx(expected)
     assert len(set(expected)) == 3
-
-
-def test_exponential_is_torchs_stepped_per_epoch() -> None:
-    expected = torchs(lambda o: ExponentialLR(o, 0.8), every=STEPS_PER_EPOCH)
-    assert ours(Exponential(gamma=0.8)) == approx(expected)
 
 
 @pytest.mark.parametrize("pct_start", (0.05, 0.3, 0.5, 0.9))
@@ -110,6 +108,94 @@ def test_one_cycle_is_torchs_stepped_per_batch(pct_start: float, n_steps: int) -
         n_steps=n_steps,
     )
     assert ours(config, n_steps) == approx(expected)
+
+
+@pytest.mark.parametrize("per", ("step", "epoch"))
+@pytest.mark.parametrize(
+    ("of", "proper"),
+    (
+        (
+            lambda per: Linear(start_factor=0.5, end_factor=0.1, epochs=4.0, per=per),
+            lambda o, n: LinearLR(o, start_factor=0.5, end_factor=0.1, total_iters=4 * n),
+        ),
+        (lambda per: Linear(per=per), lambda o, n: LinearLR(o, 1.0, 0.0, total_iters=EPOCHS * n)),
+        (
+            lambda per: Polynomial(power=2.5, per=per),
+            lambda o, n: PolynomialLR(o, total_iters=EPOCHS * n, power=2.5),
+        ),
+        (lambda per: Cosine(eta_min=0.01, per=per), lambda o, n: CosineAnnealingLR(o, EPOCHS * n, 0.01)),
+        (
+            lambda per: CosineRestarts(t_0=2, eta_min=0.01, per=per),
+            lambda o, n: CosineAnnealingWarmRestarts(o, 2 * n, 1, 0.01),
+        ),
+        (
+            lambda per: CosineRestarts(t_0=1, t_mult=2, per=per),
+            lambda o, n: CosineAnnealingWarmRestarts(o, n, 2),
+        ),
+        (lambda per: Exponential(gamma=0.8, per=per), lambda o, n: ExponentialLR(o, 0.8 ** (1 / n))),
+    ),
+    ids=("linear", "linear to 0", "polynomial", "cosine", "restarts", "longer restarts", "exponential"),
+)
+def test_a_schedule_is_torchs_stepped_as_often_as_it_says(
+    of: Callable[[str], Schedule], proper: Callable[[torch.optim.Optimizer, int], LRScheduler], per: str
+) -> None:
+    n_a_unit, every = (STEPS_PER_EPOCH, 1) if per == "step" else (1, STEPS_PER_EPOCH)
+    expected = torchs(lambda o: proper(o, n_a_unit), every=every)
+    assert ours(of(per)) == approx(expected)
+    assert len(set(expected)) > 1
+
+
+def test_multistep_is_torchs_stepped_per_epoch() -> None:
+    expected = torchs(lambda o: MultiStepLR(o, [1, 4], 0.5), every=STEPS_PER_EPOCH)
+    assert ours(Multistep(milestones=(1, 4), gamma=0.5)) == approx(expected)
+    assert len(set(expected)) == 3
+
+
+@pytest.mark.parametrize("three_phase", (False, True))
+def test_one_cycle_in_lines_and_in_three_phases_is_torchs(*, three_phase: bool) -> None:
+    expected = torchs(
+        lambda o: OneCycleLR(
+            o, BASE_LR, total_steps=N_STEPS, anneal_strategy="linear", three_phase=three_phase, cycle_momentum=False
+        )
+    )
+    assert ours(OneCycle(anneal_strategy="linear", three_phase=three_phase)) == approx(expected)
+
+
+def test_three_phases_need_room_for_the_fall() -> None:
+    with pytest.raises(ValidationError, match=r"three_phase: needs pct_start of at most 0\.5"):
+        OneCycle(three_phase=True, pct_start=0.6)
+
+
+@pytest.mark.parametrize("mode", ("triangular", "triangular2", "exp_range"))
+@pytest.mark.parametrize("down", (None, 0.5))
+def test_cyclic_is_torchs_stepped_per_batch(mode: Any, down: float | None) -> None:
+    config = Cyclic(div_factor=5.0, up_epochs=1.0, down_epochs=down, mode=mode, gamma=0.7)
+    expected = torchs(
+        lambda o: CyclicLR(
+            o,
+            BASE_LR / 5.0,
+            BASE_LR,
+            step_size_up=STEPS_PER_EPOCH,
+            step_size_down=None if down is None else round(down * STEPS_PER_EPOCH),
+            mode=mode,
+            gamma=0.7 ** (1 / STEPS_PER_EPOCH),
+            cycle_momentum=False,
+        )
+    )
+    assert ours(config) == approx(expected)
+
+
+def test_inverse_sqrt_falls_from_the_end_of_its_warm_up_as_transformers_have_it() -> None:
+    n_warmup = 2 * STEPS_PER_EPOCH
+    expected = torchs(lambda o: LambdaLR(o, lambda step: math.sqrt(n_warmup / max(step, n_warmup))))
+    lrs = ours(InverseSqrt(warmup_epochs=2.0))
+    assert lrs[n_warmup:] == approx(expected[n_warmup:])
+    assert lrs[:n_warmup] == approx([BASE_LR * step / (n_warmup + 1) for step in range(1, n_warmup + 1)])
+
+
+def test_inverse_sqrt_without_a_warm_up_has_halved_after_three_timescales() -> None:
+    assert ours(InverseSqrt(timescale_epochs=1.0))[3 * STEPS_PER_EPOCH] == pytest.approx(BASE_LR / 2)
+    assert ours(InverseSqrt()) == ours(InverseSqrt(timescale_epochs=1.0))
 
 
 def test_one_cycle_whose_rise_is_the_first_step_starts_at_the_peak() -> None:
@@ -157,7 +243,7 @@ def test_a_warm_up_longer_than_the_run_only_rises() -> None:
 
 
 def test_a_step_beyond_the_end_keeps_the_last_value() -> None:
-    for config in (Cosine(eta_min=0.01), OneCycle()):
+    for config in (Cosine(eta_min=0.01), OneCycle(), Linear(end_factor=0.1), Polynomial()):
         at_end, beyond = (
             lr_at(config, base_lr=BASE_LR, step=step, steps_per_epoch=STEPS_PER_EPOCH, epochs=EPOCHS)
             for step in (N_STEPS, N_STEPS + 5)
@@ -204,7 +290,14 @@ def plateau_lrs(config: Plateau, values: list[float], *, maximize: bool) -> list
 def torchs_plateau_lrs(config: Plateau, values: list[float], *, maximize: bool) -> list[float]:
     optimizer = sgd()
     scheduler = ReduceLROnPlateau(
-        optimizer, "max" if maximize else "min", config.factor, config.patience, min_lr=config.min_lr
+        optimizer,
+        "max" if maximize else "min",
+        config.factor,
+        config.patience,
+        threshold=config.threshold,
+        threshold_mode=config.threshold_mode,
+        cooldown=config.cooldown,
+        min_lr=config.min_lr,
     )
     lrs = []
     for value in values:
@@ -215,8 +308,11 @@ def torchs_plateau_lrs(config: Plateau, values: list[float], *, maximize: bool) 
 
 @pytest.mark.parametrize("maximize", (True, False))
 @pytest.mark.parametrize("patience", (0, 1, 3))
-def test_plateau_is_torchs(maximize: bool, patience: int) -> None:
-    config = Plateau(factor=0.5, patience=patience, min_lr=0.01)
+@pytest.mark.parametrize(
+    "options", ({}, {"cooldown": 2}, {"threshold": 0.05, "threshold_mode": "abs"}), ids=("plain", "cooldown", "abs")
+)
+def test_plateau_is_torchs(maximize: bool, patience: int, options: dict[str, Any]) -> None:
+    config = Plateau(factor=0.7, patience=patience, min_lr=0.01, **options)
     draw = random.Random(patience)
     for _ in range(20):
         values = [draw.choice([0.5, 0.50001, 0.51, 0.6, 0.9, math.nan]) for _ in range(30)]
@@ -233,7 +329,7 @@ def test_a_negative_objective_that_gets_worse_is_a_plateau() -> None:
 
 
 def test_plateau_goes_on_from_its_state_as_if_never_paused() -> None:
-    config = Plateau(factor=0.5, patience=1)
+    config = Plateau(factor=0.5, patience=1, cooldown=1)
     values = [1.0, 2.0, 2.0, 0.5, 0.6, 0.7, 0.7, 0.7]
     straight = PlateauState(config=config, maximize=False, lr=BASE_LR)
     paused = PlateauState(config=config, maximize=False, lr=BASE_LR)
@@ -244,7 +340,7 @@ def test_plateau_goes_on_from_its_state_as_if_never_paused() -> None:
         restored.update(value)
         paused = restored
     assert paused == straight
-    assert straight.state() == {"lr": BASE_LR / 8, "best": 0.5, "waited": 0}
+    assert straight.state() == {"lr": BASE_LR / 4, "best": 0.5, "waited": 1, "cooling": 0}
 
 
 def test_plateau_warms_up_to_the_lr_of_its_state() -> None:

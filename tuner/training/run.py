@@ -22,7 +22,8 @@ from tuner.device import PrecisionPlan, precision_of, resolve
 from tuner.errors import ConfigError
 from tuner.models.build import build_model
 from tuner.optim.losses import LossFunction, build_loss, check_mixed_targets
-from tuner.optim.schedules import PlateauState, lr_at
+from tuner.optim.plateau import PlateauState
+from tuner.optim.schedules import lr_at
 from tuner.optim.updates import Update, build_update
 from tuner.seeding import derive
 from tuner.training.costs import Costs, latency_ms, n_trainable
