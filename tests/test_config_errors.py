@@ -114,7 +114,7 @@ def test_a_wrong_base_config_is_located_and_explained(text: str, message: str) -
 
 def test_an_option_of_another_kind_is_unknown_and_what_there_is_is_listed() -> None:
     assert problems_of(DIGITS + "optimizer: {kind: adamw, momentum: 0.9}") == [
-        "2:26: optimizer.momentum: unknown key; available: kind, lr, betas, eps, weight_decay, amsgrad"
+        "2:26: optimizer.momentum: unknown key; available: decay, kind, lr, betas, eps, weight_decay, amsgrad"
     ]
 
 
@@ -277,14 +277,14 @@ def test_a_wrong_search_is_located_and_explained(text: str, message: str) -> Non
         (
             "optimizer.momentum: [0.1, 0.9]",
             (
-                "3:3: space.optimizer.momentum: adamw has no 'momentum' (sgd, rmsprop have): remove it, or change "
-                "optimizer.kind"
+                "3:3: space.optimizer.momentum: adamw has no 'momentum' (sgd, rmsprop, muon have): remove it, or "
+                "change optimizer.kind"
             ),
         ),
         (
             "optimizer.momentum: [0.1, 0.9]\n  optimizer.kind: [adamw, sgd, rmsprop]",
             (
-                "3:3: space.optimizer.momentum: adamw has no 'momentum' (sgd, rmsprop have): add when: "
+                "3:3: space.optimizer.momentum: adamw has no 'momentum' (sgd, rmsprop, muon have): add when: "
                 "{optimizer.kind: "
                 "[sgd, rmsprop]}"
             ),

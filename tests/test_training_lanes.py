@@ -63,6 +63,15 @@ def steps():
     x = torch.randn(96, 5, 3, generator=generator)
     return torch.utils.data.TensorDataset(x, (x.sum((1, 2)) > 0).long())
 
+class Signs(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            for param in group["params"]:
+                param.sub_(param.grad.sign(), alpha=group["lr"])
+
 class Crossed(nn.Module):
     def __init__(self, input_shape, n_outputs):
         super().__init__()
@@ -207,6 +216,16 @@ GROUPS: dict[str, list[TrialConfig]] = {
     "optimizers, schedules, epochs": [
         config_of(optimizer=optimizer, schedule=schedule, train={"epochs": 2 + index % 3})
         for index, (optimizer, schedule) in enumerate(zip(OPTIMIZERS, SCHEDULES, strict=True))
+    ],
+    "rules of torch, groups, the user's own": [
+        config_of(model=mlp(norm="layer"), optimizer=optimizer)
+        for optimizer in (
+            {"kind": "nadam"},
+            {"kind": "adafactor"},
+            {"kind": "muon", "adamw_lr": 0.01},
+            {"kind": "adamw", "weight_decay": 0.5, "decay": "weights"},
+            {"kind": "python", "target": "mine.py:Signs", "lr": 0.001},
+        )
     ],
     "dropout, smoothing, clipping": [
         config_of(

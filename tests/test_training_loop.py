@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tuner.config.schema import TrialConfig
-from tuner.errors import VerificationError
+from tuner.errors import ConfigError, VerificationError
 from tuner.execution.protocol import EvaluateRequest, Evaluation, PrepareRequest
 from tuner.execution.runner import Runner
 from tuner.optim.schedules import lr_at
@@ -48,6 +48,41 @@ class Noisy(Dataset):
     def __getitem__(self, i):
         x = torch.full((4,), float(i % 3)) + torch.rand(4) + random.random() + float(np.random.rand())
         return x, i % 3
+
+class Signs(torch.optim.Optimizer):
+    # Steps by the sign of a mean; evaluation is with half of the weights.
+    def __init__(self, params, lr, beta=0.9, lasting=None):
+        super().__init__(params, {"lr": lr, "beta": beta, "n_steps": 0, "mode": "train"})
+        self.lasting = lasting
+    @torch.no_grad()
+    def step(self):
+        for group in self.param_groups:
+            assert group["mode"] == "train"
+            group["n_steps"] += 1
+            for param in group["params"]:
+                state = self.state[param]
+                mean = state.setdefault("mean", torch.zeros_like(param))
+                state["share"] = np.float64(1 / group["n_steps"])
+                if self.lasting:
+                    state["lasting"] = Noisy()
+                mean.lerp_(param.grad, 1 - group["beta"])
+                param.sub_(mean.sign(), alpha=group["lr"] / group["n_steps"])
+    def _scale(self, mode, factor):
+        for group in self.param_groups:
+            if group["mode"] != mode:
+                group["mode"] = mode
+                for param in group["params"]:
+                    param.data.mul_(factor)
+    def train(self):
+        self._scale("train", 2.0)
+    def eval(self):
+        self._scale("eval", 0.5)
+
+class Closed(torch.optim.Optimizer):
+    def __init__(self, params, lr):
+        super().__init__(params, {"lr": lr})
+    def step(self, closure):
+        return closure()
 
 class Net(nn.Module):
     def __init__(self, input_shape, n_outputs, mode=""):
@@ -222,6 +257,16 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "adamw": {"optimizer": {"kind": "adamw", "lr": 0.02, "weight_decay": 0.1}},
     "rmsprop": {"optimizer": {"kind": "rmsprop", "lr": 0.01, "momentum": 0.5, "centered": True}},
     "adagrad": {"optimizer": {"kind": "adagrad", "lr": 0.05, "lr_decay": 0.01}},
+    "nadam": {"optimizer": {"kind": "nadam", "weight_decay": 0.1}, "train": {"precision": "fp64"}},
+    "radam": {"optimizer": {"kind": "radam", "lr": 0.02}},
+    "adamax": {"optimizer": {"kind": "adamax"}},
+    "adadelta": {"optimizer": {"kind": "adadelta"}},
+    "asgd": {"optimizer": {"kind": "asgd", "t0": 5.0}, "schedule": {"kind": "cosine"}},
+    "rprop": {"optimizer": {"kind": "rprop"}, "data": {"kind": "iris", "batch_size": 120}},
+    "adafactor": {"optimizer": {"kind": "adafactor"}},
+    "muon": {"optimizer": {"kind": "muon", "lr": 0.02}, "model": {"kind": "mlp", "depth": 3, "width": 8}},
+    "decay of weights only": {"optimizer": {"kind": "adamw", "weight_decay": 0.5, "decay": "weights"}},
+    "own optimizer": {"optimizer": {"kind": "python", "target": "mine.py:Signs", "options": {"beta": 0.8}}},
     "cosine": {"schedule": {"kind": "cosine"}},
     "one_cycle": {"schedule": {"kind": "one_cycle"}},
     "step": {"schedule": {"kind": "step", "step_size": 1, "gamma": 0.5}},
@@ -255,6 +300,38 @@ def test_a_run_paused_after_every_epoch_is_bit_identical_to_a_straight_one(lab: 
     assert (end.outcome, paused_end.outcome) == (Outcome.COMPLETED, Outcome.COMPLETED)
     assert_same_run((straight, ends), (paused, paused_ends))
     assert len({end.metrics["train/loss"] for end in ends}) == 4  # it did learn something in every epoch
+
+
+def test_the_users_optimizer_goes_on_with_its_state_and_is_evaluated_in_its_mode(lab: Lab) -> None:
+    job = lab.job("job", config_of(**VARIANTS["own optimizer"]))
+    ends, _ = lab.train(job)
+    (group,) = final_state(job, ends)["optimizer"]["state"]["param_groups"]
+    assert (group["n_steps"], group["beta"], group["mode"]) == (32, 0.8, "eval")
+    assert lab.evaluate(job, ends, 4).metrics["val/loss"] == ends[-1].metrics["val/loss"]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    (
+        ({"target": "mine.py:Closed"}, "its step needs closure; tuner calls step"),
+        ({"target": "mine.py:Noisy", "options": {}}, "'mine.py:Noisy' cannot be called"),
+        ({"target": "mine.py:Signs", "options": {"bta": 0.5}}, "unexpected keyword argument 'bta'"),
+        ({"target": "torch.nn:ParameterList"}, "must return a torch.optim.Optimizer, got ParameterList"),
+    ),
+    ids=("closure", "no parameters", "unknown option", "no optimizer"),
+)
+def test_what_is_no_optimizer_is_refused_before_anything_runs(
+    lab: Lab, optimizer: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        lab.prepare(config_of(optimizer={"kind": "python", **optimizer}))
+    assert message in str(caught.value)
+
+
+def test_a_state_of_the_users_optimizer_that_would_not_load_again_is_refused(lab: Lab) -> None:
+    optimizer = {"kind": "python", "target": "mine.py:Signs", "options": {"lasting": True}}
+    _, end = lab.train(lab.job("job", config_of(optimizer=optimizer)))
+    assert "state['state'][0]['lasting']: a Noisy would not load again" in end.message
 
 
 @settings(max_examples=12, deadline=None)

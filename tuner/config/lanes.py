@@ -14,7 +14,7 @@ from tuner.space.parameters import Params
 
 FREE_SECTIONS = ("optimizer", "schedule")
 """On the CPU each lane updates its own weights: any rule, any learning rate."""
-RULE = ("optimizer.kind", "optimizer.nesterov", "optimizer.amsgrad", "optimizer.centered")
+RULE = ("optimizer.kind", "optimizer.nesterov", "optimizer.amsgrad", "optimizer.centered", "optimizer.decay")
 """What lanes on a GPU share, where one rule updates all of them; besides, whether there is momentum."""
 FREE = ("train.epochs", "train.grad_clip", "train.early_stopping", "model.dropout", "loss.label_smoothing")
 
@@ -49,7 +49,7 @@ def lane_key(config: TrialConfig, *, one_rule: bool = False) -> str:
         shape["model"]["dropout"] = _pattern(shape["model"]["dropout"])
     if one_rule:
         options = config.optimizer.model_dump()
-        flags = {name: value for name, value in options.items() if isinstance(value, bool)}
+        flags = {name: value for name, value in options.items() if isinstance(value, bool) or name == "decay"}
         shape["optimizer"] = [options["kind"], flags, options.get("momentum", 0.0) > 0]
     return json.dumps(shape, sort_keys=True)
 

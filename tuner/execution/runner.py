@@ -38,8 +38,9 @@ from tuner.execution.protocol import (
 from tuner.execution.stored import stored_state, write_tensors
 from tuner.execution.trial_logs import TrialLogs
 from tuner.models.build import build_model, check_output
+from tuner.optim.groups import groups_of
 from tuner.optim.losses import LossFunction, build_loss, check_mixed_targets
-from tuner.optim.updates import build_update
+from tuner.optim.optimizers import build_update
 from tuner.registry import target_file
 from tuner.seeding import derive
 from tuner.training import epoch_probe, probe
@@ -318,4 +319,5 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     except Exception as error:  # noqa: BLE001 - the user's own code: its trials will report it with its place
         _log.warning("the base config does not run: %s", short(error))
         return
-    build_update(config.optimizer, model.parameters(), device)
+    groups = groups_of(model, config.optimizer, config.model.lr_scales())
+    build_update(config.optimizer, groups, device, base_dir=request.base_dir)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from tuner.config.code import targets_of
+from tuner.config.code import targets_to_load
 from tuner.data.batches import evaluation_batch_size
 from tuner.data.lengths import without_padding
 from tuner.data.preprocess import Preprocess
@@ -109,7 +109,7 @@ def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
             f"{folder}: its model was built by your own training code, and only that can build it again: "
             f"take its state, torch.load({str(folder / 'state.pt')!r}, weights_only=True)"
         )
-    targets = targets_of(bundle.config)
+    targets = targets_to_load(bundle.config)
     if targets and not allow_code:
         raise UsageError(
             f"{folder}: this model needs code to be run ({', '.join(targets)}); "

@@ -1,28 +1,18 @@
-"""The update rules that training applies: torch's own fused kernels, called without torch.optim around them.
+"""How the weights of one run change: by the rules of `tuner.optim.rules`, or through an optimizer of torch.
 
-torch.optim costs 40 to 60 us a step in Python before its kernel runs, and its first step imports torch's compiler
-(3.3 s of CPU time, torch 2.15). The rules here call the same kernels on the same state, so that weights are those of
-torch.optim to the bit (tests/test_optim_updates.py), and keep torch.optim's layout of a state_dict. Kinds without a
-kernel for a device go through torch.optim itself.
+States have torch.optim's layout, whichever it is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from tuner.config.schema import Optimizer
-from tuner.optim.optimizers import build_optimizer
-
-Tensors = list[Tensor]
-State = dict[str, Tensor]
-"""What the rule remembers of one parameter."""
-Columns = dict[str, Tensors]
-"""The same of several parameters."""
+from tuner.optim.rules import Columns, Rule, State, Tensors, columns_of
 
 
 class Update(Protocol):
@@ -44,147 +34,9 @@ class Update(Protocol):
         """Restore what `state_dict` gave, of this class or of another with the same kind."""
 
 
-class Rule(Protocol):
-    """One kind of optimizer: the state of a parameter, and one step of all parameters at once."""
-
-    def new_state(self, options: dict[str, Any], param: Tensor) -> State: ...
-
-    def step(
-        self, params: Tensors, grads: Tensors, state: Columns, lr: float, options: dict[str, Any], *, first: bool
-    ) -> None: ...
-
-
-def _columns(states: Sequence[State]) -> Columns:
-    return {name: [state[name] for state in states] for name in states[0]}
-
-
-def _count(steps: Tensors) -> None:
-    """Add 1 to every counter; a counter that all parameters share is counted once."""
-    if steps[0] is steps[-1]:
-        steps[0].add_(1)
-    else:
-        torch._foreach_add_(steps, 1)
-
-
-def _counter(device: torch.device) -> Tensor:
-    return torch.zeros((), dtype=torch.float32, device=device)
-
-
-class SgdRule:
-    def new_state(self, options: dict[str, Any], param: Tensor) -> State:
-        return {"momentum_buffer": torch.empty_like(param)} if options["momentum"] else {}
-
-    def step(
-        self, params: Tensors, grads: Tensors, state: Columns, lr: float, options: dict[str, Any], *, first: bool
-    ) -> None:
-        buffers = state["momentum_buffer"] if options["momentum"] else []
-        is_first = first and bool(buffers)  # the first step sets the buffer to the gradient
-        torch._fused_sgd_(params, grads, buffers, lr=lr, maximize=False, is_first_step=is_first, **options)
-
-
-@dataclass(frozen=True, slots=True)
-class AdamRule:
-    """Adam and AdamW, which differ in the kernel."""
-
-    kernel: Callable[..., Any]
-
-    def new_state(self, options: dict[str, Any], param: Tensor) -> State:
-        names = ("exp_avg", "exp_avg_sq", *(("max_exp_avg_sq",) if options["amsgrad"] else ()))
-        return {"step": _counter(param.device), **{name: torch.zeros_like(param) for name in names}}
-
-    def step(
-        self, params: Tensors, grads: Tensors, state: Columns, lr: float, options: dict[str, Any], *, first: bool
-    ) -> None:
-        del first
-        beta1, beta2 = options["betas"]
-        largest = state["max_exp_avg_sq"] if options["amsgrad"] else []
-        _count(state["step"])
-        self.kernel(
-            params,
-            grads,
-            state["exp_avg"],
-            state["exp_avg_sq"],
-            largest,
-            state["step"],
-            lr=lr,
-            beta1=beta1,
-            beta2=beta2,
-            weight_decay=options["weight_decay"],
-            eps=options["eps"],
-            amsgrad=options["amsgrad"],
-            maximize=False,
-        )
-
-
-class AdagradRule:
-    def new_state(self, options: dict[str, Any], param: Tensor) -> State:
-        del options
-        return {"step": _counter(param.device), "sum": torch.zeros_like(param)}
-
-    def step(
-        self, params: Tensors, grads: Tensors, state: Columns, lr: float, options: dict[str, Any], *, first: bool
-    ) -> None:
-        del first
-        _count(state["step"])
-        torch._fused_adagrad_(params, grads, state["sum"], state["step"], lr=lr, maximize=False, **options)
-
-
-class RmspropRule:
-    """No fused kernel exists: torch's operations on lists of tensors, in the order of torch.optim."""
-
-    def new_state(self, options: dict[str, Any], param: Tensor) -> State:
-        names = ("square_avg", *(("momentum_buffer",) if options["momentum"] else ()))
-        names = (*names, *(("grad_avg",) if options["centered"] else ()))
-        return {"step": _counter(torch.device("cpu")), **{name: torch.zeros_like(param) for name in names}}
-
-    def step(
-        self, params: Tensors, grads: Tensors, state: Columns, lr: float, options: dict[str, Any], *, first: bool
-    ) -> None:
-        del first
-        _count(state["step"])
-        alpha, momentum = options["alpha"], options["momentum"]
-        if options["weight_decay"]:
-            grads = list(torch._foreach_add(grads, params, alpha=options["weight_decay"]))  # noqa: SLF001
-        squares = state["square_avg"]
-        torch._foreach_mul_(squares, alpha)
-        torch._foreach_addcmul_(squares, grads, grads, value=1 - alpha)
-        if options["centered"]:
-            means = state["grad_avg"]
-            torch._foreach_lerp_(means, grads, 1 - alpha)
-            spread = torch._foreach_addcmul(squares, means, means, value=-1)  # noqa: SLF001
-            torch._foreach_sqrt_(spread)
-        else:
-            spread = torch._foreach_sqrt(squares)  # noqa: SLF001
-        torch._foreach_add_(spread, options["eps"])
-        if momentum:
-            buffers = state["momentum_buffer"]
-            torch._foreach_mul_(buffers, momentum)
-            torch._foreach_addcdiv_(buffers, grads, spread)
-            torch._foreach_add_(params, buffers, alpha=-lr)
-        else:
-            torch._foreach_addcdiv_(params, grads, spread, value=-lr)
-
-
-RULES: dict[str, Rule] = {
-    "sgd": SgdRule(),
-    "adam": AdamRule(torch._fused_adam_),
-    "adamw": AdamRule(torch._fused_adamw_),
-    "adagrad": AdagradRule(),
-    "rmsprop": RmspropRule(),
-}
-DEVICES: dict[str, frozenset[str]] = {
-    "sgd": frozenset({"cpu", "cuda"}),
-    "adam": frozenset({"cpu", "cuda"}),
-    "adamw": frozenset({"cpu", "cuda"}),
-    "rmsprop": frozenset({"cpu", "cuda"}),
-    "adagrad": frozenset({"cpu"}),  # the kernel for CUDA came after torch 2.11 (pytorch/pytorch#177672)
-}
-"""Where the kernels of torch >= 2.11 run; MPS has some too, untested."""
-
-
 @dataclass(slots=True, kw_only=True)
 class DirectUpdate:
-    """Implements `Update` with the kernels."""
+    """Implements `Update` with a rule."""
 
     rule: Rule
     params: Tensors
@@ -211,12 +63,12 @@ class DirectUpdate:
         present = {index: grad for index, grad in enumerate(grads) if grad is not None}
         new = [index for index in present if index not in self.states]
         for index in new:
-            self.states[index] = self.rule.new_state(self.options, self.params[index])
+            self.states[index] = self.rule.new_state(self.options, self.params[index], self.lr)
         self.states = dict(sorted(self.states.items()))
         for indices, first in (([index for index in present if index not in new], False), (new, True)):
             if indices:
                 params = [self.params[index] for index in indices]
-                columns = _columns([self.states[index] for index in indices])
+                columns = columns_of([self.states[index] for index in indices])
                 chosen = [present[index] for index in indices]
                 self.rule.step(params, chosen, columns, self.lr, self.options, first=first)
         self._gather()
@@ -225,7 +77,7 @@ class DirectUpdate:
         """Take states that live in tensors of several lanes: `columns` by name, and one counter."""
         self.states = {
             index: {
-                **({"step": step} if "step" in self.rule.new_state(self.options, param) else {}),
+                **({"step": step} if "step" in self.rule.new_state(self.options, param, self.lr) else {}),
                 **{name: column[index] for name, column in columns.items()},
             }
             for index, param in enumerate(self.params)
@@ -234,8 +86,8 @@ class DirectUpdate:
 
     def _gather(self) -> None:
         is_complete = len(self.states) == len(self.params)
-        self._all = _columns(list(self.states.values())) if is_complete else None
-        steps = (self._all or {}).get("step")
+        self._all = columns_of(list(self.states.values())) if is_complete else None
+        steps = (self._all or {}).get("step") if self.rule.shares_counter else None
         if steps and all(step.device.type == "cpu" for step in steps) and len({step.item() for step in steps}) == 1:
             # One counter for all: 6 us less a step for 6 parameters.
             assert self._all is not None
@@ -257,7 +109,7 @@ class DirectUpdate:
         for index, param in enumerate(self.params):
             found = stored["state"].get(index)
             if found is not None:
-                fresh = self.rule.new_state(self.options, param)
+                fresh = self.rule.new_state(self.options, param, self.lr)
                 # Into fresh tensors, which have the parameter's memory format: lanes store their states without it.
                 self.states[index] = {name: like.copy_(found[name]) for name, like in fresh.items()}
         self._gather()
@@ -269,6 +121,8 @@ class TorchUpdate:
 
     optimizer: torch.optim.Optimizer
     lr: float
+    lr_scales: tuple[float, ...] = (1.0,)
+    """One a parameter group."""
 
     @property
     def params(self) -> Tensors:
@@ -281,28 +135,84 @@ class TorchUpdate:
         self.optimizer.step()
 
     def apply_lr(self) -> None:
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.lr
+        for group, scale in zip(self.optimizer.param_groups, self.lr_scales, strict=True):
+            group["lr"] = self.lr * scale
 
     def state_dict(self) -> dict[str, Any]:
         return self.optimizer.state_dict()
 
     def load_state_dict(self, stored: dict[str, Any]) -> None:
         groups = self.optimizer.state_dict()["param_groups"]
-        self.optimizer.load_state_dict({"state": stored["state"], "param_groups": groups})
+        load_exactly(self.optimizer, {"state": stored["state"], "param_groups": groups})
 
 
-def build_update(
-    config: Optimizer, parameters: Iterable[nn.Parameter], device: torch.device, *, scales_gradients: bool = False
-) -> Update:
-    """Build the update of all parameters that are trained (`requires_grad`).
+def load_exactly(optimizer: torch.optim.Optimizer, stored: dict[str, Any]) -> None:
+    """Load a state with the types that it has: torch gives all of it, float32 counters too, that of the parameter."""
+    optimizer.load_state_dict(stored)
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    for index, state in stored["state"].items():
+        loaded = optimizer.state[params[index]]
+        for name, value in state.items():
+            if isinstance(value, Tensor) and loaded[name].dtype != value.dtype:
+                loaded[name] = value.to(loaded[name].device, copy=True)
 
-    `scales_gradients` (fp16) takes torch.optim, which a GradScaler needs. Raises ConfigError when there is nothing to
-    train.
-    """
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    is_plain = all(parameter.is_floating_point() for parameter in trained)
-    if not trained or scales_gradients or not is_plain or device.type not in DEVICES[config.kind]:
-        return TorchUpdate(optimizer=build_optimizer(config, trained, device), lr=config.lr)
-    options = config.model_dump(exclude={"kind", "lr"})
-    return DirectUpdate(rule=RULES[config.kind], params=list(trained), options=options, lr=config.lr)
+
+@dataclass(slots=True, kw_only=True)
+class GroupedUpdate:
+    """Implements `Update` with one update a group of parameters, each with a factor of the learning rate."""
+
+    parts: tuple[Update, ...]
+    lr_scales: tuple[float, ...]
+    base_lr: float
+
+    @property
+    def lr(self) -> float:
+        return self.base_lr
+
+    @lr.setter
+    def lr(self, lr: float) -> None:
+        self.base_lr = lr
+        for part, scale in zip(self.parts, self.lr_scales, strict=True):
+            part.lr = lr * scale
+
+    @property
+    def params(self) -> Tensors:
+        return [param for part in self.parts for param in part.params]
+
+    def step(self, grads: Sequence[Tensor | None]) -> None:
+        begin = 0
+        for part in self.parts:
+            n_params = len(part.params)
+            part.step(grads[begin : begin + n_params])
+            begin += n_params
+
+    def state_dict(self) -> dict[str, Any]:
+        """As one optimizer has it: parameters are numbered through all groups."""
+        state: dict[int, Any] = {}
+        groups: list[dict[str, Any]] = []
+        begin = 0
+        for part in self.parts:
+            stored = part.state_dict()
+            state |= {begin + index: item for index, item in stored["state"].items()}
+            (group,) = stored["param_groups"]
+            groups.append({**group, "params": [begin + index for index in group["params"]]})
+            begin += len(part.params)
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, stored: dict[str, Any]) -> None:
+        begin = 0
+        for part, group in zip(self.parts, stored["param_groups"], strict=True):
+            end = begin + len(part.params)
+            state = {index - begin: item for index, item in stored["state"].items() if begin <= index < end}
+            params = [index - begin for index in group["params"]]
+            part.load_state_dict({"state": state, "param_groups": [{**group, "params": params}]})
+            begin = end
+
+
+def torch_updates(update: Update) -> list[TorchUpdate]:
+    """The optimizers of torch that an update consists of, for a GradScaler; AssertionError when there are others."""
+    parts = update.parts if isinstance(update, GroupedUpdate) else (update,)
+    found = [part for part in parts if isinstance(part, TorchUpdate)]
+    if len(found) < len(parts):
+        raise AssertionError("fp16 needs optimizers of torch")
+    return found

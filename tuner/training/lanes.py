@@ -69,7 +69,7 @@ class LaneGroup:
         started = time.perf_counter()
         seeds = [epoch_seed(run, run.epoch + 1) for run in self.runs]
         for run, generator, seed in zip(self.runs, self._generators, seeds, strict=True):
-            run.model.train()
+            run.set_mode(training=True)
             generator.manual_seed(seed)
         group_seed = derive(seeds[0], "lanes", *seeds[1:])
         with seeded(group_seed), torch.inference_mode(mode=self.is_recorded):
@@ -185,8 +185,8 @@ class VmappedLanes:
         self._runs = runs
         names = [name for name, _ in [*first.model.named_parameters(), *first.model.named_buffers()]]
         of_model = dict(zip(names, persistent_T, strict=True))
-        trained = {id(param) for param in first.update.params}
-        self._trained = [name for name, param in first.model.named_parameters() if id(param) in trained]
+        name_of = {id(param): name for name, param in first.model.named_parameters()}
+        self._trained = [name_of[id(param)] for param in first.update.params]  # in the order of the update
         self._weights_T = {name: of_model[name] for name in self._trained}
         self._others_T = {name: tensor for name, tensor in of_model.items() if name not in self._weights_T}
         dtype = first.precision.autocast_dtype

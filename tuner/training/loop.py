@@ -92,6 +92,7 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
 
     `started` is when it began, as `time.perf_counter` has it.
     """
+    run.set_mode(training=False)
     scored = _validate(run)
     run.costs.add_epoch(time.perf_counter() - started)
     metrics = {"train/loss": train_loss, **scored.metrics, **run.costs.metrics()}
@@ -132,7 +133,7 @@ def _train_epoch(run: Run, step: TrainStep, epoch: int, should_abort: Callable[[
 
     Nothing in a step waits for the device: losses stay there until the epoch is over.
     """
-    run.model.train()
+    run.set_mode(training=True)
     changes_lr = changes_within_epoch(run.job.config.schedule)
     losses: list[Tensor] = []
     sizes: list[int] = []

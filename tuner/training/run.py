@@ -21,14 +21,18 @@ from tuner.data.prepare import Prepared
 from tuner.device import PrecisionPlan, precision_of, resolve
 from tuner.errors import ConfigError
 from tuner.models.build import build_model
+from tuner.optim.groups import groups_of
 from tuner.optim.losses import LossFunction, build_loss, check_mixed_targets
+from tuner.optim.optimizers import build_update
 from tuner.optim.plateau import PlateauState
+from tuner.optim.python_optimizer import PythonUpdate
 from tuner.optim.schedules import lr_at
-from tuner.optim.updates import Update, build_update
+from tuner.optim.updates import Update
 from tuner.seeding import derive
 from tuner.training.costs import Costs, latency_ms, n_trainable
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.job import TrainJob
+from tuner.training.own_state import Packed
 from tuner.training.tape import Tape
 
 IMAGE_NDIM = 3
@@ -78,7 +82,13 @@ class Run:
             precision=precision,
             model=model,
             loss=loss,
-            update=build_update(config.optimizer, model.parameters(), device, scales_gradients=precision.needs_scaler),
+            update=build_update(
+                config.optimizer,
+                groups_of(model, config.optimizer, config.model.lr_scales()),
+                device,
+                scales_gradients=precision.needs_scaler,
+                base_dir=job.base_dir,
+            ),
             scaler=torch.amp.GradScaler(device.type) if precision.needs_scaler else None,
             plateau=_plateau(job),
             best=BestEpoch(
@@ -100,17 +110,33 @@ class Run:
         return {
             "epoch": self.epoch,
             "model": _owned(self.model.state_dict()),
-            "optimizer": _owned(self.update.state_dict()),
+            "optimizer": self._optimizer_state(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "plateau": self.plateau.state() if self.plateau else None,
             "best": self.best.state(),
             **({"costs": self.costs.state()} if self.costs.wanted else {}),
         }
 
+    def _optimizer_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = _owned(self.update.state_dict())
+        return Packed.of(state).to_plain() if self._is_own_optimizer else state
+
+    @property
+    def _is_own_optimizer(self) -> bool:
+        """Whether the optimizer is the user's, whose state need not load again without pickled code."""
+        return isinstance(self.update, PythonUpdate)
+
+    def set_mode(self, *, training: bool) -> None:
+        """Make model and optimizer ready for an epoch of training, or for evaluation."""
+        if isinstance(self.update, PythonUpdate):
+            self.update.set_mode(training=training)
+        self.model.train(training)
+
     def restore(self, state: dict[str, Any]) -> None:
         self.epoch = state["epoch"]
         self.model.load_state_dict(state["model"])
-        self.update.load_state_dict(state["optimizer"])
+        stored = state["optimizer"]
+        self.update.load_state_dict(Packed.from_plain(stored).unpacked() if self._is_own_optimizer else stored)
         if self.scaler:
             self.scaler.load_state_dict(state["scaler"])
         if self.plateau:

@@ -227,7 +227,7 @@ def _bound_update(runs: Sequence[Run], trained_T: Sequence[Tensor]) -> StackedUp
         raise TapeError("a parameter had no gradient yet, and so has no state in the optimizer")
     first = updates[0]
     weights_TP = torch.cat([tensor.flatten(1) for tensor in trained_T], dim=1)
-    names = [name for name in first.rule.new_state(first.options, first.params[0]) if name != "step"]
+    names = [name for name in first.rule.new_state(first.options, first.params[0], first.lr) if name != "step"]
     states_TP = {name: torch.zeros_like(weights_TP) for name in names}
     steps_T1 = weights_TP.new_zeros((len(runs), 1), dtype=torch.float32)
     for lane, update in enumerate(updates):

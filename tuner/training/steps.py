@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from tuner.optim.updates import TorchUpdate
+from tuner.optim.updates import torch_updates
 from tuner.training.program import Results, single_program
 from tuner.training.run import Run
 from tuner.training.tape import Tape, record, untouched
@@ -88,21 +88,24 @@ class ScaledStep:
     name = "autograd, scaled"
 
     def __init__(self, run: Run) -> None:
-        if run.scaler is None or not isinstance(run.update, TorchUpdate):
-            raise AssertionError("fp16 needs a scaler and an optimizer of torch")
-        self._run, self._scaler, self._update = run, run.scaler, run.update
+        if run.scaler is None:
+            raise AssertionError("fp16 needs a scaler")
+        self._run, self._scaler, self._updates = run, run.scaler, torch_updates(run.update)
         self._autocast = torch.autocast(run.device.type, dtype=run.precision.autocast_dtype)
 
     def __call__(self, x_B: Tensor, y_B: Tensor, /) -> Tensor:
-        run, update = self._run, self._update
-        update.optimizer.zero_grad(set_to_none=True)
-        update.apply_lr()
+        run = self._run
+        for update in self._updates:
+            update.optimizer.zero_grad(set_to_none=True)
+            update.apply_lr()
         with self._autocast:
             loss = run.loss(run.model(x_B), y_B)
         self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        self._scaler.unscale_(update.optimizer)
-        clip([param.grad for param in update.params], run.job.config.train.grad_clip)
-        self._scaler.step(update.optimizer)
+        for update in self._updates:
+            self._scaler.unscale_(update.optimizer)
+        clip([param.grad for param in run.update.params], run.job.config.train.grad_clip)
+        for update in self._updates:
+            self._scaler.step(update.optimizer)
         self._scaler.update()
         return loss.detach()
 
