@@ -227,6 +227,14 @@ GROUPS: dict[str, list[TrialConfig]] = {
             {"kind": "python", "target": "mine.py:Signs", "lr": 0.001},
         )
     ],
+    "averages, accumulation": [
+        config_of(model=mlp(norm="batch"), train=train)
+        for train in (
+            {"averaging": {"kind": "ema", "decay": 0.9}},
+            {"averaging": {"kind": "swa", "start_epoch": 2, "lr": 0.1}},
+            {"accumulate": 2, "grad_clip_value": 0.01},
+        )
+    ],
     "dropout, smoothing, clipping": [
         config_of(
             model=mlp(dropout=rate), loss={"kind": "auto", "label_smoothing": smoothing}, train={"grad_clip": clip}
@@ -334,7 +342,7 @@ SLOW = {"kind": "sgd", "lr": 1e-5}
 STACKED: dict[str, list[TrialConfig]] = {
     "adam": [config_of(optimizer={"kind": "adam", "lr": lr, "weight_decay": lr}) for lr in (0.01, 0.002)],
     "adamw, clipped": [
-        config_of(optimizer={"kind": "adamw", "lr": lr}, train={"grad_clip": clip})
+        config_of(optimizer={"kind": "adamw", "lr": lr}, train={"grad_clip": clip, "grad_clip_value": clip})
         for lr, clip in ((0.01, 0.5), (0.02, None))
     ],
     "sgd": [config_of(optimizer={"kind": "sgd", "lr": lr}) for lr in (0.1, 0.02)],

@@ -14,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from tuner.config.schema import TrialConfig
 from tuner.errors import ConfigError, VerificationError
@@ -267,6 +268,21 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "muon": {"optimizer": {"kind": "muon", "lr": 0.02}, "model": {"kind": "mlp", "depth": 3, "width": 8}},
     "decay of weights only": {"optimizer": {"kind": "adamw", "weight_decay": 0.5, "decay": "weights"}},
     "own optimizer": {"optimizer": {"kind": "python", "target": "mine.py:Signs", "options": {"beta": 0.8}}},
+    "accumulation": {"train": {"accumulate": 3, "grad_clip_value": 0.05}, "schedule": {"kind": "cosine"}},
+    "ema": {
+        "train": {"averaging": {"kind": "ema", "decay": 0.9}},
+        "model": {"kind": "mlp", "width": 8, "norm": "batch", "dropout": 0.3},
+    },
+    "ema from the third epoch": {"train": {"averaging": {"kind": "ema", "start_epoch": 3}}},
+    "swa": {
+        "train": {"averaging": {"kind": "swa", "start_epoch": 2, "lr": 0.1, "anneal_epochs": 2}},
+        "model": {"kind": "mlp", "width": 8, "norm": "batch", "dropout": 0.3},
+        "schedule": {"kind": "plateau", "patience": 0},
+    },
+    "swa of a user's model": {
+        "train": {"averaging": {"kind": "swa", "start_epoch": 2}},
+        "model": python_model("stochastic"),
+    },
     "cosine": {"schedule": {"kind": "cosine"}},
     "one_cycle": {"schedule": {"kind": "one_cycle"}},
     "step": {"schedule": {"kind": "step", "step_size": 1, "gamma": 0.5}},
@@ -622,6 +638,53 @@ def test_every_step_has_the_learning_rate_of_the_schedule(lab: Lab, schedule: di
     expected = lr_at(job.config.schedule, base_lr=0.02, step=last_step, steps_per_epoch=8, epochs=4)
     assert final_state(job, ends)["optimizer"]["param_groups"][0]["lr"] == expected
     assert expected != 0.02
+
+
+def test_a_schedule_counts_the_steps_that_batches_are_gathered_for(lab: Lab) -> None:
+    job = lab.job("job", config_of(schedule={"kind": "cosine"}, train={"accumulate": 3}))
+    ends, _ = lab.train(job, lambda end: Decision.STOP if end.epoch == 2 else Decision.CONTINUE)
+    optimizer = final_state(job, ends)["optimizer"]
+    assert optimizer["state"][0]["step"] == 2 * 3  # 8 batches an epoch: 3, 3 and 2
+    expected = lr_at(job.config.schedule, base_lr=0.02, step=5, steps_per_epoch=3, epochs=4)
+    assert optimizer["param_groups"][0]["lr"] == expected
+
+
+def test_batches_that_are_gathered_train_as_one_large_batch(lab: Lab) -> None:
+    def weights(batch_size: int, accumulate: int) -> dict[str, torch.Tensor]:
+        train = {"accumulate": accumulate, "precision": "fp64"}
+        data = {"kind": "iris", "batch_size": batch_size}
+        job = lab.job(f"{batch_size}", config_of(data=data, train=train))
+        ends, _ = lab.train(job)
+        model: dict[str, torch.Tensor] = final_state(job, ends)["model"]
+        return model
+
+    large, gathered = weights(50, 1), weights(10, 5)  # 120 rows: the last step of an epoch has 20
+    for name, tensor in large.items():
+        torch.testing.assert_close(gathered[name], tensor)
+
+
+@pytest.mark.parametrize("kind", ("ema", "swa"))
+def test_the_averaged_weights_are_what_is_validated_and_kept(lab: Lab, kind: str) -> None:
+    averaging = {"kind": kind, "start_epoch": 2}
+    job = lab.job("job", config_of(train={"averaging": averaging}, model={"kind": "mlp", "width": 8, "norm": "batch"}))
+    ends, _ = lab.train(job)
+    state = final_state(job, ends)
+    assert not is_same(state["model"], state["averaging"]["trained"])
+    again = lab.evaluate(job, ends, 4).metrics
+    assert {name: again[name] for name in ("val/loss", "val/accuracy")} == {
+        name: ends[-1].metrics[name] for name in ("val/loss", "val/accuracy")
+    }
+    plain = lab.job("plain", config_of(model={"kind": "mlp", "width": 8, "norm": "batch"}))
+    of_plain, _ = lab.train(plain)
+    assert [end.metrics["train/loss"] for end in of_plain] == [end.metrics["train/loss"] for end in ends]
+    assert of_plain[0].metrics == ends[0].metrics
+    assert of_plain[3].metrics != ends[3].metrics
+    assert is_same(final_state(plain, of_plain)["model"], state["averaging"]["trained"])
+
+
+def test_an_average_that_would_begin_after_the_end_is_refused() -> None:
+    with pytest.raises(ValidationError, match=r"averaging\.start_epoch: 9 is after the last of 4 epochs"):
+        config_of(train={"averaging": {"kind": "ema", "start_epoch": 9}})
 
 
 def test_plateau_lowers_the_learning_rate_when_the_objective_stands_still(lab: Lab) -> None:

@@ -16,12 +16,22 @@ FREE_SECTIONS = ("optimizer", "schedule")
 """On the CPU each lane updates its own weights: any rule, any learning rate."""
 RULE = ("optimizer.kind", "optimizer.nesterov", "optimizer.amsgrad", "optimizer.centered", "optimizer.decay")
 """What lanes on a GPU share, where one rule updates all of them; besides, whether there is momentum."""
-FREE = ("train.epochs", "train.grad_clip", "train.early_stopping", "model.dropout", "loss.label_smoothing")
+OWN_UPDATE = ("train.accumulate", "train.averaging")
+"""What each lane does with its own gradients and weights; on a GPU one rule for all lanes does not."""
+FREE = (
+    "train.epochs",
+    "train.grad_clip",
+    "train.grad_clip_value",
+    "train.early_stopping",
+    *OWN_UPDATE,
+    "model.dropout",
+    "loss.label_smoothing",
+)
 
 
 def is_free(name: str, *, one_rule: bool = False) -> bool:
     """Whether a parameter of this dotted name may differ between the lanes of one program."""
-    if one_rule and name in RULE:
+    if one_rule and any(name == shared or name.startswith(shared + ".") for shared in (*RULE, *OWN_UPDATE)):
         return False
     section = name.partition(".")[0]
     return section in FREE_SECTIONS or any(name == free or name.startswith(free + ".") for free in FREE)
@@ -41,7 +51,8 @@ def lane_key(config: TrialConfig, *, one_rule: bool = False) -> str:
         return config.model_dump_json()  # never lanes: nobody else knows its steps
     shape = config.model_dump(mode="json", exclude={"optimizer", "schedule", "objective", "seed"})
     train = shape["train"]
-    for name in ("epochs", "grad_clip", "early_stopping"):
+    own_update = {name: train.pop(name) for name in ("accumulate", "averaging")}
+    for name in ("epochs", "grad_clip", "grad_clip_value", "early_stopping"):
         train.pop(name)
     if "label_smoothing" in shape["loss"]:
         shape["loss"]["label_smoothing"] = shape["loss"]["label_smoothing"] > 0
@@ -50,7 +61,7 @@ def lane_key(config: TrialConfig, *, one_rule: bool = False) -> str:
     if one_rule:
         options = config.optimizer.model_dump()
         flags = {name: value for name, value in options.items() if isinstance(value, bool) or name == "decay"}
-        shape["optimizer"] = [options["kind"], flags, options.get("momentum", 0.0) > 0]
+        shape["optimizer"] = [options["kind"], flags, options.get("momentum", 0.0) > 0, own_update]
     return json.dumps(shape, sort_keys=True)
 
 

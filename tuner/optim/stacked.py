@@ -43,9 +43,13 @@ class StackedUpdate:
     lr_T1: Tensor
     clip_T1: Tensor | None
     """Largest norms of the lanes' gradients, inf for none; None when no lane has one."""
+    clip_value_T1: Tensor | None = None
+    """The same of the largest values."""
 
     def step(self, grads_TP: Tensor) -> None:
         """Change all weights; may be captured in a CUDA graph."""
+        if self.clip_value_T1 is not None:
+            grads_TP = torch.clamp(grads_TP, -self.clip_value_T1, self.clip_value_T1)
         if self.clip_T1 is not None:
             norm_T1 = torch.linalg.vector_norm(grads_TP, dim=1, keepdim=True)
             grads_TP = grads_TP * torch.clamp(self.clip_T1 / (norm_T1 + 1e-6), max=1.0)

@@ -26,7 +26,7 @@ from tuner.training.loop import AbortedError, end_epoch, epoch_seed, mean_loss, 
 from tuner.training.program import Results
 from tuner.training.run import Run, in_precision
 from tuner.training.stacked_lanes import StackedLanes, can_be_stacked, is_graphable
-from tuner.training.steps import can_be_recorded, clip, persistent_of, tape_of
+from tuner.training.steps import can_be_recorded, persistent_of, tape_of
 from tuner.training.tape import TapeError
 
 
@@ -128,6 +128,8 @@ def _stack(runs: Sequence[Run]) -> list[Tensor]:
             for name, buffer in module._buffers.items():  # noqa: SLF001 - a buffer is replaced by its registered name
                 if buffer is not None:
                     module._buffers[name] = views[id(buffer)]  # noqa: SLF001
+        if run.averaged:
+            run.averaged.rebind()
     return stacked
 
 
@@ -150,15 +152,14 @@ class RecordedLanes:
             program = self._programs[shape] = lanes_program(tapes, self._persistent_T, self._generators)
         results: Any = program(x_TB, y_TB)
         losses: Sequence[Tensor] = results[0]
-        update_all(self._runs, zip(*results[1:], strict=True))
+        update_all(self._runs, zip(*results[1:], strict=True), y_TB.shape[1])
         return losses
 
 
-def update_all(runs: Sequence[Run], gradients: Iterator[Sequence[Tensor | None]]) -> None:
+def update_all(runs: Sequence[Run], gradients: Iterator[Sequence[Tensor | None]], n_rows: int) -> None:
     """Clip and apply each lane's gradients by its own rule."""
     for run, grads in zip(runs, gradients, strict=True):
-        clip(grads, run.job.config.train.grad_clip)
-        run.update.step(grads)
+        run.take(grads, n_rows)
 
 
 def _dropout_rates(model: nn.Module) -> list[float]:
@@ -208,5 +209,5 @@ class VmappedLanes:
             losses: list[Tensor] = list(losses_T.detach().unbind(0))
         # Fused kernels walk through memory: a gradient that comes as a permuted view would be taken in a wrong order.
         gradients = (grads[name].contiguous().unbind(0) for name in self._trained)
-        update_all(self._runs, zip(*gradients, strict=True))
+        update_all(self._runs, zip(*gradients, strict=True), y_TB.shape[1])
         return losses

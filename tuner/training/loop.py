@@ -93,6 +93,10 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
     `started` is when it began, as `time.perf_counter` has it.
     """
     run.set_mode(training=False)
+    if run.averaged:
+        with seeded(seed := epoch_seed(run, epoch)):
+            seed_accelerators(seed)
+            run.averaged.after_epoch(epoch, train_batches_of(run, epoch))
     scored = _validate(run)
     run.costs.add_epoch(time.perf_counter() - started)
     metrics = {"train/loss": train_loss, **scored.metrics, **run.costs.metrics()}
@@ -103,7 +107,7 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
     kept: set[int] = set()
     run.epoch = epoch
     if is_finite:
-        if run.plateau:
+        if run.plateau and not run.is_annealing(epoch):
             run.plateau.update(value)
         previous_best = run.best.epoch
         run.best.update(epoch, value)
@@ -172,7 +176,7 @@ def _validate(run: Run) -> Scored:
     batches = in_precision(run.feed.val(), run.precision)
     others = run.job.goals.metrics if run.job.goals else ()
     names = recorded_for(info.task, run.job.metric.removeprefix("val/"), others)
-    return evaluate(run.model, batches, loss=run.loss, info=info, names=names, split="val")
+    return evaluate(run.evaluated, batches, loss=run.loss, info=info, names=names, split="val")
 
 
 def resume(run: TrialRun) -> None:

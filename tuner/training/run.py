@@ -29,8 +29,10 @@ from tuner.optim.python_optimizer import PythonUpdate
 from tuner.optim.schedules import lr_at
 from tuner.optim.updates import Update
 from tuner.seeding import derive
+from tuner.training.averaging import AveragedModel, annealed
 from tuner.training.costs import Costs, latency_ms, n_trainable
 from tuner.training.early_stopping import BestEpoch
+from tuner.training.gradients import Accumulator, Gradients, clip
 from tuner.training.job import TrainJob
 from tuner.training.own_state import Packed
 from tuner.training.tape import Tape
@@ -54,7 +56,10 @@ class Run:
     plateau: PlateauState | None
     best: BestEpoch
     steps_per_epoch: int
+    """Batches an epoch; steps of the optimizer are fewer where it accumulates."""
     costs: Costs
+    accumulator: Accumulator
+    averaged: AveragedModel | None
     picked: dict[str, str]
     """What `auto` came to; told with the first epoch, and empty from then on."""
     epoch: int = 0
@@ -73,7 +78,7 @@ class Run:
         channels_last = is_channels_last(info, device)
         model = placed(model, precision, channels_last=channels_last)
         feed = Feed.of(prepared, config.data, device=device, n_cores=job.n_cores, channels_last=channels_last)
-        stopping = config.train.early_stopping
+        stopping, steps = config.train.early_stopping, _steps_per_epoch(job, info)
         return cls(
             job=job,
             prepared=prepared,
@@ -96,8 +101,10 @@ class Run:
                 patience=stopping.patience if stopping else None,
                 min_delta=stopping.min_delta if stopping else 0.0,
             ),
-            steps_per_epoch=_steps_per_epoch(job, info),
+            steps_per_epoch=steps,
             costs=Costs(wanted=job.goals.costs if job.goals else frozenset(), n_params=n_trainable(model)),
+            accumulator=Accumulator(every=config.train.accumulate, n_batches=steps, batch_size=config.data.batch_size),
+            averaged=_averaged(job, model),
             picked={"data": feed.picked, "precision": precision.name},
         )
 
@@ -109,13 +116,20 @@ class Run:
         """The content of a checkpoint: tensors and plain values only, so that it loads with weights_only."""
         return {
             "epoch": self.epoch,
-            "model": _owned(self.model.state_dict()),
+            "model": _owned(self.evaluated.state_dict()),
             "optimizer": self._optimizer_state(),
             "scaler": self.scaler.state_dict() if self.scaler else None,
             "plateau": self.plateau.state() if self.plateau else None,
             "best": self.best.state(),
             **({"costs": self.costs.state()} if self.costs.wanted else {}),
+            **({"averaging": self._averaging_state()} if self.averaged else {}),
         }
+
+    def _averaging_state(self) -> dict[str, Any]:
+        """What training goes on from, where averages are what is kept as the model."""
+        assert self.averaged is not None
+        n_averaged = self.averaged.n_averaged
+        return {"n_averaged": n_averaged, "trained": _owned(self.model.state_dict()) if n_averaged else None}
 
     def _optimizer_state(self) -> dict[str, Any]:
         state: dict[str, Any] = _owned(self.update.state_dict())
@@ -134,7 +148,11 @@ class Run:
 
     def restore(self, state: dict[str, Any]) -> None:
         self.epoch = state["epoch"]
-        self.model.load_state_dict(state["model"])
+        averaging = state.get("averaging")
+        if self.averaged and averaging:
+            self.averaged.model.load_state_dict(state["model"])
+            self.averaged.n_averaged = averaging["n_averaged"]
+        self.model.load_state_dict((averaging and averaging["trained"]) or state["model"])
         stored = state["optimizer"]
         self.update.load_state_dict(Packed.from_plain(stored).unpacked() if self._is_own_optimizer else stored)
         if self.scaler:
@@ -160,16 +178,62 @@ class Run:
         with seeded(0):  # what the model draws must not move what it trains with
             self.costs.latency_ms = latency_ms(self.model, x_B[: self.job.config.data.batch_size])
 
-    def set_lr(self, step: int) -> None:
-        """Take the learning rate of a step, counted over the whole trial."""
+    def set_lr(self, batch: int) -> None:
+        """Take the learning rate of a batch, counted over the whole trial."""
+        epoch, index = divmod(batch, self.steps_per_epoch)
+        step = index // self.accumulator.every
+        if self.is_annealing(epoch + 1):
+            assert self.averaged is not None
+            first = self.averaged.start
+            self.update.lr = annealed(self.averaged.config, self._scheduled(first - 1, 0), epoch + 1 - first)
+        else:
+            self.update.lr = self._scheduled(epoch, step)
+
+    def _scheduled(self, epoch: int, step: int) -> float:
+        """The schedule's learning rate, after so many whole epochs and steps of the next one."""
         config = self.job.config
-        self.update.lr = lr_at(
+        return lr_at(
             config.schedule,
             base_lr=self.plateau.lr if self.plateau else config.optimizer.lr,
-            step=step,
-            steps_per_epoch=self.steps_per_epoch,
+            step=epoch * self.accumulator.n_steps + step,
+            steps_per_epoch=self.accumulator.n_steps,
             epochs=config.train.epochs,
         )
+
+    def is_annealing(self, epoch: int) -> bool:
+        """Whether the learning rate of an epoch is that of swa, not of the schedule."""
+        averaged = self.averaged
+        if averaged is None or averaged.config.kind != "swa" or averaged.config.lr is None:
+            return False
+        return epoch >= averaged.start
+
+    # -- a step --------------------------------------------------------------------------------------------------------
+
+    def take(self, grads: Gradients, n_rows: int) -> None:
+        """Take in the gradients of a batch: a step of the optimizer, when they are enough for one."""
+        complete = self.accumulator.add(grads, n_rows)
+        if complete is not None:
+            self.clip(complete)
+            self.update.step(complete)
+            self.after_step()
+
+    def clip(self, grads: Gradients) -> None:
+        train = self.job.config.train
+        clip(grads, train.grad_clip, train.grad_clip_value)
+
+    def after_step(self) -> None:
+        if self.averaged:
+            self.averaged.after_step(self.epoch + 1)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """What is validated, kept and exported: the averages, where there are any."""
+        return self.averaged.model if self.averaged and self.averaged.is_active else self.model
+
+
+def _averaged(job: TrainJob, model: nn.Module) -> AveragedModel | None:
+    train = job.config.train
+    return None if train.averaging.kind == "none" else AveragedModel.of(train.averaging, train.epochs, model)
 
 
 def _owned(state: Any) -> Any:

@@ -50,7 +50,9 @@ class LaneDropout(nn.Module):
 
 
 def can_be_stacked(runs: Sequence[Run]) -> bool:
-    """Whether one rule updates all lanes."""
+    """Whether one rule updates all lanes, after every batch."""
+    if any(run.averaged is not None or run.accumulator.every > 1 for run in runs):
+        return False
     configs = [run.job.config.optimizer for run in runs]
     if any(not isinstance(run.update, DirectUpdate) for run in runs) or configs[0].kind not in FLAGS:
         return False
@@ -241,7 +243,7 @@ def _bound_update(runs: Sequence[Run], trained_T: Sequence[Tensor]) -> StackedUp
             param.data = view[lane]
         columns = {name: [view[lane] for view in _views(flat, run)] for name, flat in states_TP.items()}
         update.share(columns, steps_T1[lane, 0])
-    clips = [run.job.config.train.grad_clip for run in runs]
+    trains = [run.job.config.train for run in runs]
     like = weights_TP
     return StackedUpdate(
         kind=runs[0].job.config.optimizer.kind,
@@ -251,5 +253,11 @@ def _bound_update(runs: Sequence[Run], trained_T: Sequence[Tensor]) -> StackedUp
         numbers=numbers_of([update.options for update in updates], like),
         flags={name: bool(first.options[name]) for name in FLAGS[runs[0].job.config.optimizer.kind]},
         lr_T1=like.new_zeros((len(runs), 1)),
-        clip_T1=None if not any(clips) else like.new_tensor([[clip or math.inf] for clip in clips]),
+        clip_T1=_limits([train.grad_clip for train in trains], like),
+        clip_value_T1=_limits([train.grad_clip_value for train in trains], like),
     )
+
+
+def _limits(limits: Sequence[float | None], like: Tensor) -> Tensor | None:
+    """[T, 1], inf for a lane without one; None when no lane has one."""
+    return like.new_tensor([[limit or math.inf] for limit in limits]) if any(limits) else None

@@ -5,19 +5,16 @@ B batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tuner.optim.updates import torch_updates
 from tuner.training.program import Results, single_program
 from tuner.training.run import Run
 from tuner.training.tape import Tape, record, untouched
-
-CLIP_EPS = 1e-6
-"""torch.nn.utils.clip_grad_norm_ divides by the norm plus this."""
 
 
 class TrainStep(Protocol):
@@ -47,15 +44,6 @@ def can_be_recorded(run: Run) -> bool:
     return run.device.type == "cpu" and run.job.config.model.is_recordable
 
 
-def clip(grads: Sequence[Tensor | None], max_norm: float | None) -> None:
-    """Scale gradients in place so that their norm together is at most `max_norm`, as clip_grad_norm_ does."""
-    if max_norm is None:
-        return
-    present = [grad for grad in grads if grad is not None]
-    norm = nn.utils.get_total_norm(present)
-    torch._foreach_mul_(present, torch.clamp(max_norm / (norm + CLIP_EPS), max=1.0))
-
-
 class EagerStep:
     """Autograd at every step: any model, any device."""
 
@@ -75,9 +63,7 @@ class EagerStep:
         with self._autocast:
             loss = run.loss(run.model(x_B), y_B)
         loss.backward()  # type: ignore[no-untyped-call]
-        grads = [param.grad for param in self._params]
-        clip(grads, run.job.config.train.grad_clip)
-        run.update.step(grads)
+        run.take([param.grad for param in self._params], len(y_B))
         return loss.detach()
 
 
@@ -94,20 +80,32 @@ class ScaledStep:
         self._autocast = torch.autocast(run.device.type, dtype=run.precision.autocast_dtype)
 
     def __call__(self, x_B: Tensor, y_B: Tensor, /) -> Tensor:
-        run = self._run
-        for update in self._updates:
-            update.optimizer.zero_grad(set_to_none=True)
-            update.apply_lr()
+        run, gathered = self._run, self._run.accumulator
+        if gathered.is_empty:
+            for update in self._updates:
+                update.optimizer.zero_grad(set_to_none=True)
         with self._autocast:
             loss = run.loss(run.model(x_B), y_B)
-        self._scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        share = gathered.share(len(y_B)) if gathered.every > 1 else 1.0
+        self._scaler.scale(loss * share if share != 1.0 else loss).backward()  # type: ignore[no-untyped-call]
+        total = gathered.count(len(y_B))
+        if total is not None:
+            self._step(total if gathered.every > 1 else 1.0)
+        return loss.detach()
+
+    def _step(self, total: float) -> None:
+        run = self._run
         for update in self._updates:
+            update.apply_lr()
             self._scaler.unscale_(update.optimizer)
-        clip([param.grad for param in run.update.params], run.job.config.train.grad_clip)
+        grads = [param.grad for param in run.update.params]
+        if total != 1.0:
+            torch._foreach_div_([grad for grad in grads if grad is not None], total)
+        run.clip(grads)
         for update in self._updates:
             self._scaler.step(update.optimizer)
         self._scaler.update()
-        return loss.detach()
+        run.after_step()
 
 
 def record_step(run: Run, x_B: Tensor, y_B: Tensor) -> Tape:
@@ -159,9 +157,7 @@ class TapedStep:
         run = self._run
         program = self._programs.get(tuple(x_B.shape)) or self._record(x_B, y_B)
         results: Any = program(x_B, y_B)
-        grads = results[1:]
-        clip(grads, run.job.config.train.grad_clip)
-        run.update.step(grads)
+        run.take(results[1:], len(y_B))
         loss: Tensor = results[0]
         return loss
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from tuner.config.schema.base import NonNegative, Positive, Section, off_to_none
 
@@ -14,6 +14,25 @@ class EarlyStopping(Section):
 
     patience: Annotated[int, Field(ge=1)] = 5
     min_delta: NonNegative = 0.0
+
+
+class Averaging(Section):
+    """Averages of the weights, by which a trial is evaluated, kept and exported; options of other kinds are ignored."""
+
+    kind: Literal["none", "ema", "swa"] = "none"
+    """ema: an exponential moving average over the steps; swa: the mean over the epochs, stochastic weight averaging."""
+    start_epoch: Annotated[int, Field(ge=1)] | None = None
+    """The first epoch whose weights count; null: the first one for ema, the first after three quarters for swa."""
+    decay: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.999
+    """Of ema, a step."""
+    warmup: bool = True
+    """Of ema: a smaller decay at first, (1 + n) / (10 + n) after n steps, so that the first weights are forgotten."""
+    lr: Positive | None = None
+    """Of swa: the learning rate that it is annealed to; null leaves it to the schedule."""
+    anneal_epochs: Annotated[int, Field(ge=0)] = 10
+    """Of swa: how long that takes."""
+    anneal_strategy: Literal["cos", "linear"] = "cos"
+    """Of swa: how."""
 
 
 class TrainSection(Section):
@@ -37,6 +56,18 @@ class StandardTrain(TrainSection):
     CUDA, the CPU takes fp32 for them; fp64 keeps weights and inputs in double precision."""
     grad_clip: Positive | None = None
     """Largest norm of the gradient (torch.nn.utils.clip_grad_norm_)."""
+    grad_clip_value: Positive | None = None
+    """Largest value in it (torch.nn.utils.clip_grad_value_); with both, the values are clipped first."""
+    accumulate: Annotated[int, Field(ge=1)] = 1
+    """Batches whose gradients make one step of the optimizer; schedules count steps."""
+    averaging: Averaging = Averaging()
+
+    @model_validator(mode="after")
+    def _averaging_starts(self) -> StandardTrain:
+        start = self.averaging.start_epoch
+        if self.averaging.kind != "none" and start is not None and start > self.epochs:
+            raise ValueError(f"averaging.start_epoch: {start} is after the last of {self.epochs} epochs")
+        return self
 
 
 class PythonTrain(TrainSection):
@@ -52,6 +83,9 @@ class PythonTrain(TrainSection):
     batches_per_epoch: ClassVar[None] = None
     precision: ClassVar[Literal["auto"]] = "auto"
     grad_clip: ClassVar[None] = None
+    grad_clip_value: ClassVar[None] = None
+    accumulate: ClassVar[int] = 1
+    averaging: ClassVar[Averaging] = Averaging()
 
 
 Train = StandardTrain | PythonTrain
