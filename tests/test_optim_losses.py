@@ -7,14 +7,9 @@ from torch import nn
 from tuner.config.schema import LOSS_KINDS, Augment, AutoLoss, Bce, CrossEntropy, Loss, Mse
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError
-from tuner.optim.losses import (
-    LOSSES,
-    BinaryCrossEntropyLoss,
-    CrossEntropyLoss,
-    SquaredErrorLoss,
-    build_loss,
-    check_mixed_targets,
-)
+from tuner.optim.class_losses import BinaryCrossEntropyLoss, CrossEntropyLoss
+from tuner.optim.losses import LOSSES, build_loss, check_mixed_targets
+from tuner.optim.quantity_losses import SquaredErrorLoss
 
 LABELS = torch.tensor([0, 1, 1, 0, 1])
 

@@ -227,6 +227,11 @@ GROUPS: dict[str, list[TrialConfig]] = {
             {"kind": "python", "target": "mine.py:Signs", "lr": 0.001},
         )
     ],
+    "weights of classes": [
+        config_of(loss={"kind": "cross_entropy", "class_weights": "balanced", "label_smoothing": smoothing})
+        for smoothing in (0.1, 0.2)
+    ],
+    "focal loss": [config_of(loss={"kind": "focal", "alpha": "balanced"}) for _ in range(2)],
     "averages, accumulation": [
         config_of(model=mlp(norm="batch"), train=train)
         for train in (
@@ -358,6 +363,10 @@ STACKED: dict[str, list[TrialConfig]] = {
     "convnet with batch norm": [
         config_of(model={"kind": "convnet", "depth": 1, "width": 4}, optimizer={"kind": "sgd", "lr": lr})
         for lr in (0.05, 0.02)
+    ],
+    "weights of classes": [
+        config_of(loss={"kind": "auto", "class_weights": "balanced", "label_smoothing": smoothing}, optimizer=SLOW)
+        for smoothing in (0.1, 0.2)
     ],
     "mixed labels": [
         config_of(data=DIGITS | {"augment": MIXED}, loss={"kind": "auto", "label_smoothing": smoothing}, optimizer=SLOW)

@@ -79,6 +79,13 @@ class Signs(torch.optim.Optimizer):
     def eval(self):
         self._scale("eval", 0.5)
 
+class Sometimes:
+    def __init__(self, chance):
+        self.chance = chance
+    def __call__(self, outputs, targets):  # not the same at every step
+        factor = 2.0 if random.random() < self.chance and outputs.requires_grad else 1.0
+        return factor * nn.functional.cross_entropy(outputs, targets)
+
 class Closed(torch.optim.Optimizer):
     def __init__(self, params, lr):
         super().__init__(params, {"lr": lr})
@@ -268,6 +275,12 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "muon": {"optimizer": {"kind": "muon", "lr": 0.02}, "model": {"kind": "mlp", "depth": 3, "width": 8}},
     "decay of weights only": {"optimizer": {"kind": "adamw", "weight_decay": 0.5, "decay": "weights"}},
     "own optimizer": {"optimizer": {"kind": "python", "target": "mine.py:Signs", "options": {"beta": 0.8}}},
+    "balanced classes": {"loss": {"kind": "auto", "class_weights": "balanced", "label_smoothing": 0.1}},
+    "focal": {"loss": {"kind": "focal", "gamma": 1.5, "alpha": [0.5, 1.0, 2.0]}},
+    "hinge": {"loss": {"kind": "hinge", "p": 2}},
+    "huber": {"data": DIABETES, "objective": {"metric": "rmse"}, "loss": {"kind": "huber", "delta": 20.0}},
+    "poisson": {"data": DIABETES, "objective": {"metric": "rmse"}, "loss": {"kind": "poisson"}},
+    "own loss": {"loss": {"kind": "python", "target": "mine.py:Sometimes", "options": {"chance": 0.5}}},
     "accumulation": {"train": {"accumulate": 3, "grad_clip_value": 0.05}, "schedule": {"kind": "cosine"}},
     "ema": {
         "train": {"averaging": {"kind": "ema", "decay": 0.9}},

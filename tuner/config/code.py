@@ -8,13 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tuner.config.schema import PythonData, PythonTrain, TrialConfig
+from tuner.config.schema.losses import PythonLoss
 from tuner.config.schema.model_kinds.pretrained import DEFAULT_WEIGHTS
 from tuner.config.schema.optimizers import PythonOptimizer
 from tuner.config.spec import Spec
 from tuner.registry import find_path, target_file
 from tuner.space.parameters import Choices
 
-_NAMING_FILES = ("model.target", "model.weights", "model.repo", "optimizer.target", "train.target")
+_NAMING_FILES = ("model.target", "model.weights", "model.repo", "loss.target", "optimizer.target", "train.target")
 
 
 def targets_of(config: TrialConfig) -> tuple[str, ...]:
@@ -25,8 +26,8 @@ def targets_of(config: TrialConfig) -> tuple[str, ...]:
 
 def targets_to_load(config: TrialConfig) -> tuple[str, ...]:
     """The code without which its model cannot be built again."""
-    sections = (config.data, config.train)
-    found = [item.target for item in sections if isinstance(item, (PythonData, PythonTrain))]
+    sections = (config.data, config.loss, config.train)
+    found = [item.target for item in sections if isinstance(item, (PythonData, PythonLoss, PythonTrain))]
     found += config.model.code() if config.model is not None else ()
     return tuple(dict.fromkeys(found))
 
@@ -51,8 +52,8 @@ def reachable_targets(spec: Spec) -> tuple[str, ...]:
     """The python targets of every trial that a space file can lead to, and the files that their models begin with."""
     found = [*targets_of(spec.base), *(spec.base.model.files() if spec.base.model is not None else ())]
     model = spec.document.get("model") or {}
-    optimizer = spec.document.get("optimizer") or {}
-    found += [optimizer["target"]] if isinstance(optimizer.get("target"), str) else []
+    sections = [spec.document.get(name) or {} for name in ("loss", "optimizer")]
+    found += [section["target"] for section in sections if isinstance(section.get("target"), str)]
     found += [model[name] for name in ("target", "weights") if isinstance(model.get(name), str)]
     for parameter in spec.space.parameters:
         if parameter.name in _NAMING_FILES and isinstance(parameter.domain, Choices):

@@ -59,7 +59,7 @@ class DataInfo:
     categories: tuple[int, ...] = ()
     """Number of codes of each of the last columns of a table (F,), which hold whole numbers from 0; () for none."""
     class_counts: tuple[int, ...] = ()
-    """Training rows of each class; () where the task has no classes."""
+    """Training rows of each class, or with each label (multilabel); () for other tasks."""
     layout: Layout = ""
     """Axes of inputs with two, where the source knows: steps_first (L, F) for series, channels_first (C, L) for sound.
 

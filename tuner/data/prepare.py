@@ -243,6 +243,8 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
 
 
 def _class_counts(decoded: Decoded, split: SplitRows) -> tuple[int, ...]:
+    if decoded.task == "multilabel":
+        return tuple(decoded.targets[split.train].sum(axis=0, dtype=np.int64).tolist())
     if decoded.task != "classification":
         return ()
     counts = np.bincount(decoded.targets[split.train], minlength=len(decoded.labels))

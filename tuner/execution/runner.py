@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from tuner.config.schema import Data, PythonModel
+from tuner.config.schema.losses import PythonLoss
 from tuner.data.batches import eval_batches
 from tuner.data.feed import augmenter_of
 from tuner.data.global_rng import seeded
@@ -39,7 +40,7 @@ from tuner.execution.stored import stored_state, write_tensors
 from tuner.execution.trial_logs import TrialLogs
 from tuner.models.build import build_model, check_output
 from tuner.optim.groups import groups_of
-from tuner.optim.losses import LossFunction, build_loss, check_mixed_targets
+from tuner.optim.losses import LossFunction, build_loss, check_counts, check_mixed_targets
 from tuner.optim.optimizers import build_update
 from tuner.registry import target_file
 from tuner.seeding import derive
@@ -220,7 +221,7 @@ class Runner:
         self._request = request.prepare
         torch.set_num_threads(job.threads)
         prepared = self._data(job.config.data)
-        loss = build_loss(job.config.loss, prepared.info)
+        loss = build_loss(job.config.loss, prepared.info, base_dir=job.base_dir)
         state = stored_state(job, request.epoch)["model"]
         try:
             model = _restored(job, prepared, loss, state)
@@ -298,12 +299,13 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     config = request.config
     device = torch.device("cpu")
     resolve(config.train.device)
-    loss = build_loss(config.loss, prepared.info)
+    loss = build_loss(config.loss, prepared.info, base_dir=request.base_dir)
+    check_counts(config.loss, prepared.train.targets)
     check_mixed_targets(config.data.augment, config.loss, prepared.info)
     augmenter_of(prepared, config.data)
     if isinstance(config.model, PythonModel):
         target_file(config.model.target, request.base_dir)
-    x_B, _ = next(iter(eval_batches(prepared.val, prepared.preprocess, device=device, limit=1)))
+    x_B, y_B = next(iter(eval_batches(prepared.val, prepared.preprocess, device=device, limit=1)))
     try:
         model = build_model(
             config.model,
@@ -314,6 +316,8 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
         )
         is_language = prepared.info.task == "language"
         check_output(model, x_B[:2], loss.n_outputs(prepared.info), per_token=is_language)
+        if isinstance(config.loss, PythonLoss):
+            loss(model(x_B[:2]), y_B[:2])
     except TunerError:
         raise
     except Exception as error:  # noqa: BLE001 - the user's own code: its trials will report it with its place

@@ -115,7 +115,7 @@ def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
             f"{folder}: this model needs code to be run ({', '.join(targets)}); "
             "if you trust it, load it with tuner.load(path, allow_code=True)"
         )
-    loss = build_loss(bundle.config.loss, bundle.data)
+    loss = build_loss(bundle.config.loss, bundle.data, base_dir=folder / CODE)
     module = build_model(
         bundle.config.model,
         info=bundle.data,

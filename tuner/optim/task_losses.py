@@ -5,13 +5,14 @@ Shapes: B batch, K labels, L positions, V tokens of the vocabulary.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
 from tuner.data.info import DataInfo
 from tuner.data.targets import IGNORED
+from tuner.optim.loss_function import given
 
 N_BINARY = 2
 
@@ -21,15 +22,20 @@ class LabelsLoss:
     """Binary cross entropy of each of K labels on a logit of its own: torch's BCEWithLogitsLoss."""
 
     label_smoothing: float = 0.0
+    pos_weight_K: Tensor | None = field(default=None, compare=False)
+
+    @property
+    def constants(self) -> tuple[Tensor, ...]:
+        return given(self.pos_weight_K)
 
     def n_outputs(self, info: DataInfo) -> int:
         return info.n_targets
 
     def __call__(self, logits_BK: Tensor, y_BK: Tensor, /) -> Tensor:
-        return _binary(logits_BK, y_BK, self.label_smoothing)
+        return _binary(logits_BK, y_BK, self.label_smoothing, self.pos_weight_K)
 
     def smoothed(self, logits_BK: Tensor, y_BK: Tensor, smoothing: Tensor, /) -> Tensor:
-        return _binary(logits_BK, y_BK, smoothing)
+        return _binary(logits_BK, y_BK, smoothing, self.pos_weight_K)
 
     def probabilities(self, logits_BK: Tensor, /) -> Tensor:
         return logits_BK.float().sigmoid()
@@ -38,9 +44,9 @@ class LabelsLoss:
         return LabelsLoss()
 
 
-def _binary(logits_BK: Tensor, y_BK: Tensor, smoothing: Tensor | float) -> Tensor:
+def _binary(logits_BK: Tensor, y_BK: Tensor, smoothing: Tensor | float, pos_weight_K: Tensor | None) -> Tensor:
     target_BK = y_BK.to(logits_BK.dtype) * (1.0 - smoothing) + smoothing / N_BINARY
-    return F.binary_cross_entropy_with_logits(logits_BK, target_BK)
+    return F.binary_cross_entropy_with_logits(logits_BK, target_BK, pos_weight=pos_weight_K)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +55,10 @@ class TokenCrossEntropyLoss:
 
     label_smoothing: float = 0.0
     padding: int | None = None
+
+    @property
+    def constants(self) -> tuple[Tensor, ...]:
+        return ()
 
     def n_outputs(self, info: DataInfo) -> int:
         return info.n_targets

@@ -185,7 +185,7 @@ class VmappedLanes:
             raise TapeError("the dropout rates of the lanes differ")  # one model runs for all, with its own rates
         self._runs = runs
         names = [name for name, _ in [*first.model.named_parameters(), *first.model.named_buffers()]]
-        of_model = dict(zip(names, persistent_T, strict=True))
+        of_model = dict(zip(names, persistent_T, strict=False))  # constants of the loss come last
         name_of = {id(param): name for name, param in first.model.named_parameters()}
         self._trained = [name_of[id(param)] for param in first.update.params]  # in the order of the update
         self._weights_T = {name: of_model[name] for name in self._trained}

@@ -72,7 +72,8 @@ class Run:
         config, info = job.config, prepared.info
         device = resolve(job.device)
         precision = precision_of(config.train.precision, device)
-        loss = build_loss(config.loss, info)
+        dtype = torch.float64 if precision.is_double else torch.float32
+        loss = build_loss(config.loss, info, base_dir=job.base_dir, device=device, dtype=dtype)
         check_mixed_targets(config.data.augment, config.loss, info)
         model = _initial_model(job, info, loss).to(device)
         channels_last = is_channels_last(info, device)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from tuner.config.schema.losses import PythonLoss
 from tuner.models.layers import Dropout
 from tuner.optim.stacked import FLAGS, StackedUpdate, numbers_of
 from tuner.optim.updates import DirectUpdate
@@ -79,7 +80,7 @@ class StackedLanes:
         names = [name for name, _ in [*first.model.named_parameters(), *first.model.named_buffers()]]
         trained = {id(param) for param in first.update.params}
         self._trained = [name for name, param in first.model.named_parameters() if id(param) in trained]
-        of_model = dict(zip(names, persistent_T, strict=True))
+        of_model = dict(zip(names, persistent_T, strict=False))  # constants of the loss come last
         self.update = _bound_update(runs, [of_model[name] for name in self._trained])
         self._weights_T = dict(zip(self._trained, _views(self.update.weights_TP, first), strict=True))
         self._others_T = {name: tensor for name, tensor in of_model.items() if name not in self._weights_T}
@@ -183,7 +184,8 @@ class _Graph:
 
 def is_graphable(run: Run) -> bool:
     """A user's model may do something else at each step; a recorded one does what it did."""
-    return run.device.type == "cuda" and run.job.config.model.is_recordable
+    config = run.job.config
+    return run.device.type == "cuda" and config.model.is_recordable and not isinstance(config.loss, PythonLoss)
 
 
 def _with_lane_dropout(run: Run) -> nn.Module:

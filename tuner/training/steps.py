@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from tuner.config.schema.losses import PythonLoss
 from tuner.optim.updates import torch_updates
 from tuner.training.program import Results, single_program
 from tuner.training.run import Run
@@ -37,11 +38,12 @@ def build_step(run: Run) -> TrainStep:
 
 
 def can_be_recorded(run: Run) -> bool:
-    """Whether the model does the same operations at every step, which its kind says.
+    """Whether model and loss do the same operations at every step, which the model's kind says; a user's loss may not.
 
     On the CPU only: elsewhere operations are queued, and Python is not what a step waits for.
     """
-    return run.device.type == "cpu" and run.job.config.model.is_recordable
+    config = run.job.config
+    return run.device.type == "cpu" and config.model.is_recordable and not isinstance(config.loss, PythonLoss)
 
 
 class EagerStep:
@@ -136,8 +138,8 @@ def tape_of(run: Run, x_B: Tensor, y_B: Tensor) -> Tape:
 
 
 def persistent_of(run: Run) -> list[Tensor]:
-    """What stays at its place in memory from step to step: parameters, trained or not, and buffers."""
-    return [*run.model.parameters(), *run.model.buffers()]
+    """What stays at its place in memory: parameters, trained or not, buffers, and the constants of the loss."""
+    return [*run.model.parameters(), *run.model.buffers(), *run.loss.constants]
 
 
 class TapedStep:

@@ -12,6 +12,7 @@ from typing import Any
 
 from tuner.config.code import fingerprints, targets_of
 from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
+from tuner.config.schema.losses import PythonLoss
 from tuner.config.schema.model_kinds.hub import Hub
 from tuner.config.schema.optimizers import PythonOptimizer
 from tuner.config.spec import Spec
@@ -280,9 +281,9 @@ def _verify(study: StudyRow, detail: TrialDetail, evaluation: Evaluation) -> flo
 
 def _with_code(config: TrialConfig, base_dir: Path, folder: Path) -> TrialConfig:
     """Copy the user's own files into the export and point the config at the copies."""
-    python = (PythonData, PythonModel, PythonOptimizer, PythonTrain)
+    python = (PythonData, PythonModel, PythonLoss, PythonOptimizer, PythonTrain)
     sections: dict[str, Any] = {}
-    for name in ("data", "model", "optimizer", "train"):
+    for name in ("data", "model", "loss", "optimizer", "train"):
         section = getattr(config, name)
         path = target_file(section.target, base_dir) if isinstance(section, python) else None
         if path is not None:
