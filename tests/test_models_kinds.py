@@ -302,10 +302,12 @@ def test_a_later_token_changes_nothing_before_it(kind: str, options: dict[str, A
 def test_a_bag_is_torchs_own_embedding_bag_and_forgets_the_order() -> None:
     model = build("bag", TOKENS).double().eval()
     weight = model.get_submodule("bag.tokens").get_parameter("weight")
-    oracle = nn.EmbeddingBag.from_pretrained(weight.detach(), mode="mean", padding_idx=PADDING)
     x = torch.tensor([[3, 5, 9, PADDING], [9, 3, 5, PADDING]])
-    expected = model.get_submodule("head")(oracle(x))
-    torch.testing.assert_close(model(x), expected, rtol=0, atol=1e-12)
+    for pooling, scale in (("mean", 1.0), ("sqrtn", math.sqrt(3.0)), ("sum", 3.0)):
+        oracle = nn.EmbeddingBag.from_pretrained(weight.detach(), mode="mean", padding_idx=PADDING)
+        pooled = build("bag", TOKENS, pooling=pooling).double().eval()
+        torch.testing.assert_close(pooled.get_submodule("bag")(x), oracle(x) * scale, rtol=0, atol=1e-12)
+    torch.testing.assert_close(model(x)[0], model(x)[1], rtol=0, atol=1e-12)
     with_pairs = build("bag", TOKENS, ngrams=2).double().eval()
     assert not torch.allclose(with_pairs(x)[0], with_pairs(x)[1], atol=1e-6)
 

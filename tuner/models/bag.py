@@ -19,6 +19,7 @@ from tuner.models.sequences import real_places
 DEVIATION = 0.1
 """Of the first embeddings: torch's 1.0 takes many steps to be forgotten."""
 PRIME = 1_000_003
+POWERS = {"mean": 1.0, "sqrtn": 0.5, "sum": 0.0}
 
 
 def build_bag(config: Bag, site: Site) -> nn.Module:
@@ -51,11 +52,11 @@ def build_bag(config: Bag, site: Site) -> nn.Module:
 
 
 class Embedded(nn.Module):
-    """The mean embedding of tokens, and of runs of them, that are no padding: [B, L] -> [B, E]."""
+    """The embeddings of tokens, and of runs of them, that are no padding, pooled: [B, L] -> [B, E]."""
 
     def __init__(self, config: Bag, n_tokens: int, padding: int | None) -> None:
         super().__init__()
-        self.padding, self.buckets = padding, config.buckets
+        self.padding, self.buckets, self.power = padding, config.buckets, POWERS[config.pooling]
         self.tokens = nn.Embedding(n_tokens, config.embedding)
         self.runs = nn.ModuleList(nn.Embedding(config.buckets, config.embedding) for _ in range(2, config.ngrams + 1))
         self.dropout = Dropout(config.token_dropout)
@@ -71,7 +72,7 @@ class Embedded(nn.Module):
                 # Where its last token is no padding, neither is one before.
                 summed_BE, more_B1 = self._summed(embedding, hashed(x_BL, extra, self.buckets), real_BL[:, extra:])
                 total_BE, count_B1 = total_BE + summed_BE, count_B1 + more_B1
-        return total_BE / count_B1
+        return total_BE if not self.power else total_BE / count_B1.pow(self.power)
 
     def _summed(self, embedding: nn.Module, ids_BG: Tensor, real_BG: Tensor) -> tuple[Tensor, Tensor]:
         """The sum over what is real, and how many of them there are."""

@@ -23,12 +23,14 @@ class Bag(LayeredModel):
     """Runs of up to so many tokens have embeddings too, so that some of the order counts."""
     buckets: Annotated[int, Field(ge=2, le=2**24)] = 16384
     """Embeddings that all runs of one length share, told apart by a hash."""
+    pooling: Literal["mean", "sqrtn", "sum"] = "mean"
+    """What of all embeddings goes on: their sum divided by their number, by its root, or by nothing."""
     token_dropout: Rate = 0.0
     """Share of the tokens that is left out."""
     embedding_dropout: Rate = 0.0
-    """Share of the mean that is left out."""
+    """Share of what was pooled that is left out."""
     depth: Annotated[int, Field(ge=0, le=64)] = 0
-    """Hidden layers between the mean and the head."""
+    """Hidden layers before the head."""
     width: Widths = 64
 
     def build(self, site: Site) -> nn.Module:
