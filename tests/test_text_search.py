@@ -13,6 +13,7 @@ import torch
 import tuner
 from tuner.data.batches import eval_batches
 from tuner.data.prepare import prepare
+from tuner.errors import UsageError
 from tuner.execution.inline import InlineExecutor
 from tuner.workflows.best import best
 from tuner.workflows.search import SearchRequest, search
@@ -34,6 +35,23 @@ space:
 search: {sampler: random, pruner: none, trials: 2, workers: 1}
 confirm: off
 """
+
+
+CHARACTERS = """
+version: 1
+study: verse
+objective: {metric: loss}
+data: {kind: characters, path: verse.txt, context: 16, batch_size: 8}
+model: {kind: recurrent, cell: gru, width: 24}
+optimizer: {kind: adam, lr: 0.02}
+train: {epochs: 12, device: cpu}
+space:
+  optimizer.lr: {low: 0.01, high: 0.03}
+  data.context: {choices: [12, 16]}
+search: {sampler: random, pruner: none, trials: 2, workers: 1}
+confirm: off
+"""
+VERSE = "the cat sat on the mat.\n"
 
 
 def write_moods(path: Path) -> None:
@@ -67,3 +85,31 @@ def test_sentences_are_searched_exported_and_told_apart(tmp_path: Path, monkeypa
         batches = eval_batches(data.val, data.preprocess, device="cpu")
         expected = torch.cat([model.loss.probabilities(model.module(x)) for x, _ in batches]).numpy()
     assert np.array_equal(model.predict_proba([texts[row] for row in rows]), expected)
+
+
+@pytest.mark.slow
+def test_a_language_model_is_searched_exported_and_goes_on_with_a_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "verse.txt").write_text(VERSE * 40)
+    (tmp_path / "verse.yaml").write_text(CHARACTERS)
+    search(SearchRequest(space="verse.yaml"), executor=InlineExecutor())
+    model = tuner.load(best(out=tmp_path / "export").path)
+    probabilities = model.predict_proba(["the c", "the cat sat on the mat.\nthe"])
+    assert probabilities.shape == (2, len(model.labels))
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0, rtol=1e-5)
+    assert model.predict(["the cat sat o", "at.\nth"]).tolist() == ["n", "e"]
+    assert model.generate("the cat sat ", 12, temperature=0.0) == "on the mat.\n"
+    assert model.generate("the ", 40, seed=1) == model.generate("the ", 40, seed=1)
+    config = model.bundle.config
+    prepared = prepare(config.data, metric="loss", seed=config.seed, base_dir=tmp_path, cache_dir=tmp_path / "again")
+    names = model.labels
+    with torch.inference_mode():
+        for x, _ in eval_batches(prepared.val, prepared.preprocess, device="cpu"):
+            text = ["".join(names[token] for token in row) for row in x.tolist()]
+            expected = model.module(x)[:, -1].softmax(dim=1).numpy()
+            np.testing.assert_allclose(model.predict_proba(text), expected, rtol=0, atol=1e-5)
+    with pytest.raises(UsageError, match="temperature: expected 0 or more"):
+        model.generate("the", 1, temperature=-1.0)
