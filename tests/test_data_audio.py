@@ -15,6 +15,7 @@ import scipy.signal
 import torch
 from scipy.io import wavfile
 
+from tuner.config.schema import MODEL_KINDS
 from tuner.config.schema.audio import AudioData, Perturb
 from tuner.config.sections import validate
 from tuner.data.batches import eval_batches
@@ -26,6 +27,7 @@ from tuner.data.sound_changes import SoundChanges
 from tuner.data.sounds import SoundEncoder, cosines, mel_filters
 from tuner.data.wav import read_wav
 from tuner.errors import DataError, NotFoundError
+from tuner.models.build import build_model, check_output
 
 RATE = 8000
 
@@ -386,3 +388,23 @@ def test_options_that_do_not_go_together_are_refused(options: dict[str, Any], me
     found = validate(AudioData, {"kind": "audio", "path": "sounds", **options})
     assert isinstance(found, list)
     assert [fault.message for fault in found] == [message]
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    (
+        ("convnet", {"features": "waveform"}),
+        ("convnet", {"features": "mel"}),
+        ("convnet", {"features": "mfcc", "layout": "sequence"}),
+        ("recurrent", {"layout": "sequence"}),
+        ("transformer", {"layout": "sequence"}),
+        ("recurrent", {"features": "waveform"}),
+        ("resnet", {"features": "mel"}),
+    ),
+)
+def test_every_model_of_sounds_takes_their_features(kind: str, options: dict[str, Any], tmp_path: Path) -> None:
+    folders(tmp_path / "sounds", n=5)
+    data = prepared(tmp_path, seconds=0.05, **options)
+    model = build_model(MODEL_KINDS[kind](), info=data.info, n_outputs=2, base_dir=tmp_path, seed=0)
+    x, _ = next(iter(eval_batches(data.val, data.preprocess, device="cpu")))
+    check_output(model, x, 2)

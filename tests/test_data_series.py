@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
+from tuner.config.schema import MODEL_KINDS
 from tuner.config.schema.series import SeriesData
 from tuner.config.spec import load as load_spec
 from tuner.data.batches import eval_batches, train_batches
@@ -18,6 +19,7 @@ from tuner.data.parts import ArrayPart, Part
 from tuner.data.prepare import Prepared, prepare
 from tuner.data.preprocess import Preprocess
 from tuner.errors import ConfigError, DataError, NotFoundError
+from tuner.models.build import build_model, check_output
 
 
 def hourly(n_rows: int = 120, *, start: str = "2026-01-01") -> pd.DataFrame:
@@ -145,7 +147,7 @@ def test_guesses_are_measured_on_the_windows_of_validation_and_test(tmp_path: Pa
     table = hourly()
     table["load"] = np.tile([0.0, 1.0, 5.0], 40)
     baselines = prepared(tmp_path, table, horizon=4, season=3).info.baselines
-    assert baselines["3 rows ago"] == {"val/mae": 0.0, "val/rmse": 0.0, "test/mae": 0.0, "test/rmse": 0.0}
+    assert baselines["value 3 rows ago"] == {"val/mae": 0.0, "val/rmse": 0.0, "test/mae": 0.0, "test/rmse": 0.0}
     last, changes = baselines["last value"], np.array([[1, 5, 0, 1], [4, -1, 0, 4], [-5, -4, 0, -5]])
     assert last["val/mae"] == pytest.approx(np.abs(changes).mean())
     assert last["val/rmse"] == pytest.approx(np.sqrt((changes**2).mean(axis=0)).mean())
@@ -328,3 +330,12 @@ def test_a_searched_window_needs_validation_rows_that_do_not_depend_on_it(tmp_pa
     assert "look_back: true" in problems(tmp_path, "window: 5", searched[1])
     (tmp_path / "x.yaml").write_text(SPACE % searched)
     assert load_spec(tmp_path / "x.yaml").space.parameters[0].name == "data.window"
+
+
+@pytest.mark.parametrize("kind", ("linear", "mlp", "moe", "convnet", "recurrent", "transformer"))
+def test_every_model_of_sequences_takes_windows(kind: str, tmp_path: Path) -> None:
+    data = prepared(tmp_path, hourly())
+    model = build_model(MODEL_KINDS[kind](), info=data.info, n_outputs=2, base_dir=tmp_path, seed=0)
+    x, _ = next(iter(eval_batches(data.val, data.preprocess, device="cpu")))
+    assert x.shape[1:] == (6, 5)
+    check_output(model, x, 2)

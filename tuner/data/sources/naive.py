@@ -26,7 +26,7 @@ def naive_forecasts(
     steps_H = np.arange(horizon)
     ways = {"last value": np.full(horizon, -1)}
     if season is not None:
-        ways[f"{season} rows ago"] = steps_H - season * (1 + steps_H // season)
+        ways[f"value {season} rows ago"] = steps_H - season * (1 + steps_H // season)
     found: dict[str, dict[str, float]] = {}
     for way, offsets_H in ways.items():
         errors: dict[str, float] = {}
