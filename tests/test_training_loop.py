@@ -281,6 +281,9 @@ VARIANTS: dict[str, dict[str, dict[str, Any]]] = {
     "huber": {"data": DIABETES, "objective": {"metric": "rmse"}, "loss": {"kind": "huber", "delta": 20.0}},
     "poisson": {"data": DIABETES, "objective": {"metric": "rmse"}, "loss": {"kind": "poisson"}},
     "own loss": {"loss": {"kind": "python", "target": "mine.py:Sometimes", "options": {"chance": 0.5}}},
+    "bf16": {"train": {"precision": "bf16"}},
+    "fp16 with a scaler, over batches": {"train": {"precision": "fp16", "accumulate": 3, "grad_clip": 1.0}},
+    "fp16 with two optimizers": {"train": {"precision": "fp16"}, "optimizer": {"kind": "muon"}},
     "accumulation": {"train": {"accumulate": 3, "grad_clip_value": 0.05}, "schedule": {"kind": "cosine"}},
     "ema": {
         "train": {"averaging": {"kind": "ema", "decay": 0.9}},

@@ -37,7 +37,7 @@ _BUDGET = (
     click.option("--timeout", metavar="TIME", help="Wall time of the study in total, such as 90s, 30m or 1h30m."),
     click.option("--workers", metavar="N", help="Processes that train; default: one a GPU, or one a core."),
     click.option("--lanes", metavar="N", help="Trials that one worker trains at once."),
-    click.option("--device", metavar="D", help="auto, cpu, cuda, cuda:N or mps."),
+    click.option("--device", metavar="D", help="auto, cpu, cuda, cuda:N, xpu, xpu:N or mps."),
     click.option("--seed", metavar="N", help="Seed of everything that is drawn."),
 )
 PATHS = {

@@ -106,6 +106,11 @@ class Spec:
         split = config.data.split.model_copy(update={"cut": config.data.split.cut + cut})
         return config.model_copy(update={"data": config.data.model_copy(update={"split": split})})
 
+    def choices_of(self, name: str) -> tuple[str, ...]:
+        """The values that a parameter of the space chooses among; () when it does not vary."""
+        domains = (parameter.domain for parameter in self.space.parameters if parameter.name == name)
+        return tuple(str(value) for domain in domains if isinstance(domain, Choices) for value in domain.values)
+
     def max_epochs(self) -> int:
         """The most epochs that a trial of this space can be asked to train."""
         for parameter in self.space.parameters:

@@ -29,6 +29,8 @@ class PrepareRequest:
     base_dir: Path
     data_dir: Path
     threads: int
+    precisions: tuple[str, ...] = ()
+    """Those of the space, which the device must have too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from tuner.data.feed import augmenter_of
 from tuner.data.global_rng import seeded
 from tuner.data.info import NO_DATA, DataInfo
 from tuner.data.prepare import NOT_DECODED, Prepared, prepare
-from tuner.device import precision_of, resolve
+from tuner.device import available, name_of, precision_of, resolve, stored_precision
 from tuner.errors import TunerError, VerificationError
 from tuner.execution.failures import short
 from tuner.execution.lanes import Answer, Events, LaneCrew
@@ -68,14 +68,10 @@ class Runner:
         self._prepared: dict[tuple[object, ...], Prepared] = {}
 
     def machine(self) -> Machine:
-        n_cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        devices = [f"cuda:{i}" for i in range(n_cuda)]
-        names = [torch.cuda.get_device_name(i) for i in range(n_cuda)]
-        if not devices and torch.backends.mps.is_available():
-            devices, names = ["mps"], ["Apple GPU"]
+        devices = available().names()[:-1]  # the last one is the CPU
         return Machine(
-            devices=tuple(devices),
-            device_names=tuple(names),
+            devices=devices,
+            device_names=tuple(map(name_of, devices)),
             versions={"torch": str(torch.__version__)},  # a plain str: unpickling torch's own would import torch
         )
 
@@ -267,7 +263,7 @@ def _restored(job: TrainJob, prepared: Prepared, loss: LossFunction, weights: di
         is_restored=True,
     )
     device = resolve(job.device)
-    precision = precision_of(job.config.train.precision, device)
+    precision = stored_precision(job.config.train.precision)
     model = placed(model.to(device), precision, channels_last=is_channels_last(prepared.info, device))
     model.load_state_dict(weights)
     return model
@@ -286,7 +282,7 @@ def _evaluated(
             batches = eval_batches(
                 part, prepared.preprocess, device=device, channels_last=is_channels_last(info, device)
             )
-            batches = in_precision(batches, precision_of(job.config.train.precision, device))
+            batches = in_precision(batches, stored_precision(job.config.train.precision))
             found[split] = evaluate(model, batches, loss=loss, info=info, names=names, split=split, compute=compute)
     return found
 
@@ -298,7 +294,8 @@ def _write_weights(path: Path, model: nn.Module) -> None:
 def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     config = request.config
     device = torch.device("cpu")
-    resolve(config.train.device)
+    for precision in (config.train.precision, *request.precisions):
+        precision_of(precision, resolve(config.train.device))
     loss = build_loss(config.loss, prepared.info, base_dir=request.base_dir)
     check_counts(config.loss, prepared.train.targets)
     check_mixed_targets(config.data.augment, config.loss, prepared.info)

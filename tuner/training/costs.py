@@ -82,5 +82,5 @@ def _seconds(model: nn.Module, x_B: Tensor) -> float:
 def _wait_for(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    elif device.type != "cpu":
+        torch.accelerator.synchronize(device)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.modules.dropout import _DropoutNd
 
 from tuner.data.global_rng import seed_accelerators, seeded
+from tuner.device import set_products
 from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
 from tuner.training.events import EpochEnd
@@ -67,6 +68,7 @@ class LaneGroup:
     def train_epoch(self, should_abort: Callable[[], bool]) -> list[EpochEnd]:
         """Each lane's next epoch. AbortedError when `should_abort` says so before a batch."""
         started = time.perf_counter()
+        set_products(self.runs[0].precision, self.runs[0].device)
         seeds = [epoch_seed(run, run.epoch + 1) for run in self.runs]
         for run, generator, seed in zip(self.runs, self._generators, seeds, strict=True):
             run.set_mode(training=True)

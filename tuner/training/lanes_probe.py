@@ -141,5 +141,5 @@ def _wait_for(device: torch.device) -> None:
     """Until all that was asked of it is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
+    elif device.type != "cpu":
+        torch.accelerator.synchronize(device)

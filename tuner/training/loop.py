@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from tuner.data.global_rng import seed_accelerators, seeded
+from tuner.device import set_products
 from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
@@ -79,6 +80,7 @@ def train_epoch_alone(run: Run, step: TrainStep, should_abort: Callable[[], bool
     """The next epoch of a run. AbortedError when `should_abort` says so before a batch."""
     started = time.perf_counter()
     epoch = run.epoch + 1
+    set_products(run.precision, run.device)
     with seeded(seed := epoch_seed(run, epoch)):
         seed_accelerators(seed)
         train_loss = _train_epoch(run, step, epoch, should_abort)

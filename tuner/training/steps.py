@@ -40,10 +40,11 @@ def build_step(run: Run) -> TrainStep:
 def can_be_recorded(run: Run) -> bool:
     """Whether model and loss do the same operations at every step, which the model's kind says; a user's loss may not.
 
-    On the CPU only: elsewhere operations are queued, and Python is not what a step waits for.
+    On the CPU in its own arithmetic only: elsewhere operations are queued, and Python is not what a step waits for.
     """
     config = run.job.config
-    return run.device.type == "cpu" and config.model.is_recordable and not isinstance(config.loss, PythonLoss)
+    is_plain = run.device.type == "cpu" and run.precision.autocast_dtype is None
+    return is_plain and config.model.is_recordable and not isinstance(config.loss, PythonLoss)
 
 
 class EagerStep:

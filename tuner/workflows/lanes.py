@@ -96,7 +96,7 @@ class LanePlan:
         return int(min(wanted, fair))
 
     def _fastest(self, config: TrialConfig) -> int:
-        if self.on_cpu and not (config.model.is_recordable and config.loss.kind != "python"):
+        if self.on_cpu and not _is_recorded(config):
             return 1  # its lanes are equal to runs alone in distribution, not to the bit: for those who ask for them
         key = hashlib.sha256(f"{self.machine} {rough_shape(config)}".encode()).hexdigest()[:32]
         if key not in self._known:
@@ -110,6 +110,12 @@ class LanePlan:
         if seconds:
             self.remembered.put(key, size)
         return size
+
+
+def _is_recorded(config: TrialConfig) -> bool:
+    """Whether the steps of a trial are recorded on the CPU, see tuner.training.steps."""
+    is_plain = config.train.precision not in ("bf16", "fp16")
+    return is_plain and config.model.is_recordable and config.loss.kind != "python"
 
 
 def best_size(seconds: dict[int, float]) -> int:

@@ -110,7 +110,8 @@ def plan(search: Search, device: str, found: Found, *, n_left: int | None, kept_
 def _devices(asked: str, there: tuple[str, ...]) -> tuple[str, ...]:
     if asked == "auto":
         return there or ("cpu",)
-    return there if asked == "cuda" and there else (asked,)
+    of_kind = tuple(name for name in there if name.startswith(f"{asked}:"))
+    return of_kind or (asked,)
 
 
 def _most_workers(found: Found, n_left: int | None, worker_bytes: int) -> int:

@@ -72,6 +72,7 @@ def place(spec: Spec, paths: StudyPaths, executor: Executor, earlier: Earlier) -
         base_dir=spec.base_dir,
         data_dir=paths.data,
         threads=planned.thread_choices[0],
+        precisions=spec.choices_of("train.precision"),
     )
     info = executor.prepare(request)
     _refuse_other_task(spec, info)

@@ -41,8 +41,8 @@ class TrainSection(Section):
     epochs: Annotated[int, Field(ge=1)] = 20
     early_stopping: Annotated[EarlyStopping | None, BeforeValidator(off_to_none)] = None
     """Mapping, or `off`."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
-    """auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")] = "auto"
+    """auto (the accelerator that torch has, else the CPU), cpu, cuda, cuda:N, xpu, xpu:N or mps."""
 
 
 class StandardTrain(TrainSection):
@@ -51,9 +51,9 @@ class StandardTrain(TrainSection):
     kind: Literal["standard"] = "standard"
     batches_per_epoch: Annotated[int, Field(ge=1)] | None = None
     """Batches in one epoch; null takes all of the training part."""
-    precision: Literal["auto", "fp32", "bf16", "fp16", "fp64"] = "auto"
-    """Arithmetic of forward and backward: `auto` is bf16 on CUDA cards that have it, else fp32. bf16 and fp16 are for
-    CUDA, the CPU takes fp32 for them; fp64 keeps weights and inputs in double precision."""
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16", "fp64"] = "auto"
+    """Arithmetic of forward and backward: `auto` is bf16 on CUDA cards that have it, else fp32. bf16 and fp16 keep the
+    weights in fp32; tf32 is for NVIDIA cards; fp64 keeps weights and inputs in double precision."""
     grad_clip: Positive | None = None
     """Largest norm of the gradient (torch.nn.utils.clip_grad_norm_)."""
     grad_clip_value: Positive | None = None
