@@ -16,7 +16,7 @@ from tuner.config.schema.model_kinds.recurrent import Recurrent
 from tuner.errors import ConfigError, Place
 from tuner.models.inputs import is_language, steps_shape
 from tuner.models.layers import Dropout, LockedDropout, per_layer
-from tuner.models.sequences import last_step, max_step, mean_step, real_places, reversed_steps
+from tuner.models.sequences import last_step, max_step, mean_step, real_places, reversed_steps, token_embedding
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 DROPOUTS: dict[str, type[Dropout]] = {"standard": Dropout, "locked": LockedDropout}
@@ -33,7 +33,7 @@ def build_recurrent(config: Recurrent, site: Site) -> nn.Module:
         raise ConfigError.of([Place(path="model.bidirectional", message=message)])
     if info.n_tokens is not None:
         n_in = widths[0] if config.embedding == "auto" else config.embedding
-        entry: nn.Module | None = nn.Embedding(info.n_tokens, n_in)
+        entry: nn.Module | None = token_embedding(info.n_tokens, n_in)
     else:
         _, n_in, entry = steps_shape("recurrent", info)
     return RecurrentNetwork(config, entry, n_in, site.n_outputs, padding=info.padding, is_language=is_language(info))

@@ -8,7 +8,20 @@ from __future__ import annotations
 import math
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+EMBEDDING_DEVIATION = 0.02
+
+
+def token_embedding(n_tokens: int, width: int) -> nn.Embedding:
+    """An embedding that begins small, as in BERT: torch's deviation of 1 is not forgotten in a short training.
+
+    After 6 epochs on 4000 sentences of SST-2, one seed, the better of two learning rates: a transformer has .74 instead of
+    .695 validation accuracy, a gru in both directions .755 instead of .7075.
+    """
+    embedding = nn.Embedding(n_tokens, width)
+    nn.init.normal_(embedding.weight, std=EMBEDDING_DEVIATION)
+    return embedding
 
 
 def real_places(x_BL: Tensor, padding: int | None) -> Tensor | None:

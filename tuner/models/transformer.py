@@ -16,10 +16,10 @@ from tuner.config.schema.model_kinds.transformer import Transformer
 from tuner.data.info import DataInfo
 from tuner.models.inputs import IMAGE_DIMENSIONS, is_language, steps_shape, unfit
 from tuner.models.layers import ACTIVATIONS, Dropout, is_transformed, named
-from tuner.models.sequences import max_step, mean_step, real_places
+from tuner.models.sequences import EMBEDDING_DEVIATION, max_step, mean_step, real_places, token_embedding
 
 DEVIATION = 0.02
-"""Of learned positions at the beginning (as in BERT and ViT)."""
+"""Of learned positions at the beginning, as in BERT."""
 WAVELENGTHS = 10_000.0
 
 
@@ -36,7 +36,7 @@ def build_transformer(config: Transformer, site: Site) -> nn.Module:
 def _entry(config: Transformer, info: DataInfo) -> tuple[nn.Module, int]:
     """What makes [B, L, W] of the inputs, and the largest L."""
     if info.n_tokens is not None:
-        return nn.Embedding(info.n_tokens, config.width), info.input_shape[0]
+        return token_embedding(info.n_tokens, config.width), info.input_shape[0]
     if len(info.input_shape) == IMAGE_DIMENSIONS:
         channels, height, width = info.input_shape
         if height % config.patch or width % config.patch:
@@ -66,12 +66,13 @@ class Positions(nn.Module):
 
     table_LW: Tensor
 
-    def __init__(self, kind: str, length: int, width: int) -> None:
+    def __init__(self, kind: str, length: int, width: int, scale: float) -> None:
+        """`scale` is the size of what positions are added to."""
         super().__init__()
         if kind == "learned":
             self.table_LW = nn.Parameter(DEVIATION * torch.randn(length, width))
         else:
-            self.register_buffer("table_LW", sinusoids(length, width), persistent=False)
+            self.register_buffer("table_LW", scale * sinusoids(length, width), persistent=False)
 
     def forward(self, x_BLW: Tensor) -> Tensor:
         return x_BLW + self.table_LW[: x_BLW.shape[1]]
@@ -158,7 +159,8 @@ class Encoder(nn.Module):
         has_own_place = config.pooling == "cls" and not is_language
         self.cls_W = nn.Parameter(DEVIATION * torch.randn(config.width)) if has_own_place else None
         n_places = length + (1 if has_own_place else 0)
-        positions = None if config.positions == "none" else Positions(config.positions, n_places, config.width)
+        scale = EMBEDDING_DEVIATION if isinstance(entry, nn.Embedding) else 1.0
+        positions = None if config.positions == "none" else Positions(config.positions, n_places, config.width, scale)
         self.positions = named({"add": positions, "dropout": Dropout(config.dropout) if config.dropout else None})
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
         self.norm = nn.LayerNorm(config.width)
