@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 import tuner
+from tuner.config.schema import AdamW
 from tuner.config.schema.model_kinds.torchvision import VisionModel
 from tuner.config.schema.models import MODEL_KINDS
 from tuner.config.spec import load
@@ -23,6 +24,7 @@ from tuner.errors import ConfigError, MissingError, UsageError
 from tuner.execution.inline import InlineExecutor
 from tuner.models.build import build_model
 from tuner.models.pretrained import StillNorm
+from tuner.optim.groups import groups_of
 from tuner.workflows.best import best
 from tuner.workflows.check import check
 from tuner.workflows.search import SearchRequest, search
@@ -296,6 +298,11 @@ def test_the_backbone_has_a_learning_rate_of_its_own() -> None:
     config = MODEL_KINDS["torchvision"].model_validate({"kind": "torchvision", "backbone_lr": 0.1})
     assert config.lr_scales() == {"": 0.1, "fc": 1.0, "classifier": 1.0, "heads": 1.0, "head": 1.0}
     assert MODEL_KINDS["torchvision"]().lr_scales() == {}
+    model = build(backbone_lr=0.1)
+    groups = groups_of(model, AdamW(), config.lr_scales())
+    assert {group.lr_scale: len(group.params) for group in groups} == {0.1: 60, 1.0: 2}
+    head = next(group for group in groups if group.lr_scale == 1.0)
+    assert {id(param) for param in head.params} == {id(param) for param in model.get_submodule("fc").parameters()}
 
 
 # ------------------------------------------------------------------------------------------------------------------ hub

@@ -16,8 +16,8 @@ EMBEDDING_DEVIATION = 0.02
 def token_embedding(n_tokens: int, width: int) -> nn.Embedding:
     """An embedding that begins small, as in BERT: torch's deviation of 1 is not forgotten in a short training.
 
-    After 6 epochs on 4000 sentences of SST-2, one seed, the better of two learning rates: a transformer has .74 instead of
-    .695 validation accuracy, a gru in both directions .755 instead of .7075.
+    After 6 epochs on 4000 sentences of SST-2 (one seed, the better of the rates 1e-3 and 3e-3) a transformer has .740
+    instead of .695 validation accuracy, a gru in both directions .755 instead of .7075.
     """
     embedding = nn.Embedding(n_tokens, width)
     nn.init.normal_(embedding.weight, std=EMBEDDING_DEVIATION)

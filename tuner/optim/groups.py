@@ -41,8 +41,8 @@ def one_group(parameters: Iterable[nn.Parameter]) -> list[Group]:
 def groups_of(model: nn.Module, config: Optimizer, lr_scales: Mapping[str, float]) -> list[Group]:
     """The parameters that are trained (`requires_grad`), in groups.
 
-    `lr_scales` are factors of the learning rate by the prefix of a parameter's name; the longest prefix counts.
-    ConfigError when there is nothing to train.
+    `lr_scales` are factors of the learning rate by the prefix of a parameter's name; the longest prefix counts, and
+    the empty one is that of all. ConfigError when there is nothing to train.
     """
     undecayed = _undecayed(model) if isinstance(config, OptimizerSection) and config.decay == "weights" else set()
     by_adamw = _left_to_adamw(model) if isinstance(config, Muon) else set()
@@ -64,7 +64,7 @@ def _checked(groups: list[Group]) -> list[Group]:
 
 
 def _scale(name: str, lr_scales: Mapping[str, float]) -> float:
-    prefixes = [prefix for prefix in lr_scales if name == prefix or name.startswith(f"{prefix.removesuffix('.')}.")]
+    prefixes = [prefix for prefix in lr_scales if not prefix or f"{name}.".startswith(f"{prefix.removesuffix('.')}.")]
     return lr_scales[max(prefixes, key=len)] if prefixes else 1.0
 
 
