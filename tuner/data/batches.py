@@ -25,6 +25,7 @@ from tuner.data.mixing import mates_in
 from tuner.data.parts import ArrayPart, Part, StreamPart, has_token_targets, is_input
 from tuner.data.prefetch import moved
 from tuner.data.preprocess import Preprocess
+from tuner.data.sampling import weighted_order
 from tuner.data.scaling import apply
 from tuner.data.streams import Request, StreamLoader
 
@@ -65,6 +66,7 @@ def train_batches(
     channels_last: bool = False,
     augmenter: Augmenter | None = None,
     bucket: bool = False,
+    weighted: bool = False,
     loader: StreamLoader | None = None,
 ) -> Iterator[Batch]:
     """One epoch of (x, y) on the device, in an order that depends on `epoch_seed` alone.
@@ -74,11 +76,12 @@ def train_batches(
     are cut to the longest of their batch; with `bucket`, batches are of rows of about one length. What a streamed
     dataset draws from the global generators is seeded from `epoch_seed` and the batch, whichever process reads it; the
     generators of this process are left as they were. `num_workers`, and `loader`, which has its own, matter to streamed
-    data alone. Raises DataError when a streamed item cannot be read.
+    data alone. `weighted` draws rows with replacement, so that all classes come equally often. Raises DataError when a
+    streamed item cannot be read.
     """
     count = n_batches(len(part), batch_size=batch_size, drop_last=drop_last, limit=limit)
     lengths_N = _lengths(part, preprocess)
-    plan = _plan(part, [epoch_seed], batch_size, count, augmenter, lengths_N if bucket else None)
+    plan = _plan(part, [epoch_seed], batch_size, count, augmenter, lengths_N if bucket else None, weighted=weighted)
     reader = _Reader(part, preprocess, torch.device(device), channels_last=channels_last, loader=loader)
     return reader.batches(plan, num_workers)
 
@@ -96,6 +99,7 @@ def stacked_batches(
     channels_last: bool = False,
     augmenter: Augmenter | None = None,
     bucket: bool = False,
+    weighted: bool = False,
     loader: StreamLoader | None = None,
 ) -> Iterator[Batch]:
     """One epoch of x [T, B, ...] and y [T, B, ...] for T lanes, each with the order and the draws of its own seed.
@@ -104,7 +108,7 @@ def stacked_batches(
     """
     count = n_batches(len(part), batch_size=batch_size, drop_last=drop_last, limit=limit)
     lengths_N = _lengths(part, preprocess)
-    plan = _plan(part, epoch_seeds, batch_size, count, augmenter, lengths_N if bucket else None)
+    plan = _plan(part, epoch_seeds, batch_size, count, augmenter, lengths_N if bucket else None, weighted=weighted)
     reader = _Reader(part, preprocess, torch.device(device), channels_last=channels_last, loader=loader)
     n = len(epoch_seeds)
     return ((_lanes(x, n), _lanes(y, n)) for x, y in reader.batches(plan, num_workers))
@@ -176,10 +180,13 @@ def _plan(
     count: int,
     augmenter: Augmenter | None,
     bucketed_by: Tensor | None,
+    *,
+    weighted: bool,
 ) -> _Plan:
     n_rows = len(part)
     n_used = min(n_rows, count * batch_size)
-    orders = [_order(n_rows, seed, batch_size, bucketed_by)[:n_used] for seed in seeds]
+    classes_N = part.targets if weighted else None
+    orders = [_order(n_rows, seed, batch_size, bucketed_by, classes_N)[:n_used] for seed in seeds]
     # Drawn for the whole epoch, however many batches are taken: a limited one begins like a whole one.
     draws = [augmenter.draw(seed, n_rows).first(n_used) for seed in seeds] if augmenter else []
     if augmenter and augmenter.mixing:
@@ -193,9 +200,9 @@ def _plan(
     )
 
 
-def _order(n_rows: int, seed: int, batch_size: int, bucketed_by: Tensor | None) -> Tensor:
+def _order(n_rows: int, seed: int, batch_size: int, bucketed_by: Tensor | None, classes_N: Tensor | None) -> Tensor:
     generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(n_rows, generator=generator)
+    order = torch.randperm(n_rows, generator=generator) if classes_N is None else weighted_order(classes_N, generator)
     return order if bucketed_by is None else bucketed(order, bucketed_by, batch_size, generator)
 
 

@@ -13,6 +13,7 @@ from tuner.data.augment import Augmenter
 from tuner.data.batches import Batch, eval_batches, stacked_batches, train_batches
 from tuner.data.parts import ArrayPart, StreamPart
 from tuner.data.prepare import Prepared
+from tuner.data.sampling import check_weighted
 from tuner.data.sound_changes import SoundChanges
 from tuner.data.sounds import SoundEncoder
 from tuner.data.streams import StreamLoader, choose_loaders
@@ -45,6 +46,8 @@ class Feed:
         cls, prepared: Prepared, data: Data, *, device: torch.device, n_cores: int, channels_last: bool = False
     ) -> Feed:
         """Choose the loader processes; ConfigError when the augmentation does not fit the data."""
+        if data.sampler == "weighted":
+            check_weighted(prepared.info)
         train, val = prepared.train, prepared.val
         loader = None
         if isinstance(train, StreamPart) and isinstance(val, StreamPart):
@@ -75,6 +78,7 @@ class Feed:
             channels_last=self.channels_last,
             augmenter=self.augmenter,
             bucket=self.data.is_bucketed,
+            weighted=self.data.sampler == "weighted",
             loader=self.loader,
         )
 
@@ -91,6 +95,7 @@ class Feed:
             channels_last=self.channels_last,
             augmenter=self.augmenter,
             bucket=self.data.is_bucketed,
+            weighted=self.data.sampler == "weighted",
             loader=self.loader,
         )
 

@@ -70,13 +70,19 @@ class DataInfo:
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     """`<split>/<metric>` of guessing without a model, by the name of the guess; forecasts have some."""
 
+    target_means: tuple[float, ...] = ()
+    target_stds: tuple[float, ...] = ()
+    """Of regression targets that training sees scaled, one a column; () where they stay as they are."""
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> DataInfo:
         tuples: dict[str, Any] = {
-            name: tuple(data[name]) for name in ("input_shape", "labels", "categories", "class_counts") if name in data
+            name: tuple(data[name])
+            for name in ("input_shape", "labels", "categories", "target_means", "target_stds", "class_counts")
+            if name in data
         }
         inputs = tuple(InputField.from_json(field) for field in data.get("inputs", ()))
         return cls(**{**data, **tuples, "inputs": inputs})

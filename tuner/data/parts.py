@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -44,6 +44,10 @@ class ArrayPart:
             return inputs.index_select(0, indices)
         rows = self.starts.index_select(0, indices)[:, None] + torch.arange(self.window, device=indices.device)
         return self.inputs.index_select(0, rows.flatten()).view(len(indices), self.window, *self.inputs.shape[1:])
+
+    def with_targets(self, targets: Tensor) -> ArrayPart:
+        """The same inputs with other targets."""
+        return replace(self, targets=targets, _on_device={})
 
     def on(self, device: torch.device) -> ArrayPart:
         """The part with its rows on a CUDA device that has room for them, copied once; else the part itself."""
@@ -95,6 +99,10 @@ class StreamPart:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def with_targets(self, targets: Tensor) -> StreamPart:
+        """The same items with other targets."""
+        return replace(self, targets=targets)
 
     def read(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Inputs in stored form and targets of some rows of this part; DataError names the item that cannot be read."""

@@ -7,7 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +30,14 @@ from tuner.data.sources import SOURCES
 from tuner.data.sources.python_dataset import read_test
 from tuner.data.splits import PARTS, Indices, SplitRows, split_rows
 from tuner.data.tables import TableEncoder
+from tuner.data.target_units import TargetUnits
 from tuner.data.targets import check_classes, check_parts, without_targets
 from tuner.data.window_rows import StoredSteps, WindowRows
 from tuner.errors import DataError
 
 FORMAT = 2
 """Raised when what is stored changes its meaning; folders of another format are not opened."""
-NOT_DECODED = {"batch_size", "num_workers", "drop_last", "augment", "perturb", "bucket"}
+NOT_DECODED = {"batch_size", "num_workers", "drop_last", "augment", "perturb", "bucket", "sampler"}
 """Options that may vary from trial to trial without the data being decoded again."""
 
 logger = logging.getLogger(__name__)
@@ -53,6 +54,16 @@ class Prepared:
     row_numbers: Callable[[str], Indices] = field(repr=False)
     """Of train, val or test: what the source calls each row of the part."""
     _open_test: Callable[[], Part | None] = field(repr=False)
+    _in_units: dict[TargetUnits, Prepared] = field(default_factory=dict, repr=False)
+
+    def in_units(self, units: TargetUnits | None) -> Prepared:
+        """The same with scaled targets in the training part, and in no other; made once, as a part holds memory."""
+        if units is None:
+            return self
+        if units not in self._in_units:
+            train = self.train.with_targets(units.scaled(self.train.targets))
+            self._in_units[units] = replace(self, train=train, _in_units={})
+        return self._in_units[units]
 
     def open_test(self) -> Part | None:
         """The test rows, None when there are none; for the final evaluation alone, as a search must not see them."""
@@ -220,6 +231,8 @@ def _fingerprint(decoded: Decoded, preprocess: Preprocess, files: dict[str, Any]
 
 def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess, fingerprint: str) -> DataInfo:
     encoder = preprocess.encoder
+    is_scaled = decoded.task == "regression" and data.scale_targets
+    units = TargetUnits.fit(decoded.targets[split.train]) if is_scaled else None
     return DataInfo(
         kind=data.kind,
         task=decoded.task,
@@ -234,6 +247,8 @@ def _info(data: Data, decoded: Decoded, split: SplitRows, preprocess: Preprocess
         n_test=len(split.test) + decoded.n_sealed,
         fingerprint=fingerprint,
         class_counts=_class_counts(decoded, split),
+        target_means=units.means if units else (),
+        target_stds=units.stds if units else (),
         layout=decoded.layout,
         baselines=decoded.baselines,
         categories=encoder.categories if isinstance(encoder, TableEncoder) else (),

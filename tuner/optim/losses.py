@@ -26,6 +26,7 @@ from tuner.optim.loss_function import LossFunction
 from tuner.optim.python_loss import OwnLoss
 from tuner.optim.quantity_losses import AbsoluteErrorLoss, HuberLoss, PoissonLoss, SquaredErrorLoss
 from tuner.optim.task_losses import LabelsLoss, TokenCrossEntropyLoss
+from tuner.optim.unit_losses import in_target_units
 
 __all__ = ["LossFunction", "build_loss", "check_counts", "check_mixed_targets"]
 
@@ -89,8 +90,8 @@ def build_loss(
         raise _error("kind", f"{kind} is for {tasks}, this is {info.task}; use auto or {AUTO[info.task]}")
     bound = Bound(info=info, base_dir=base_dir, device=device, dtype=dtype)
     if isinstance(config, AutoLoss):
-        return _build_auto(config, kind, bound)
-    return LOSSES[kind](config, bound)
+        return in_target_units(_build_auto(config, kind, bound), kind, info)
+    return in_target_units(LOSSES[kind](config, bound), kind, info)
 
 
 def _build_auto(config: AutoLoss, kind: str, bound: Bound) -> LossFunction:

@@ -21,6 +21,7 @@ from torch import Tensor
 from tuner.data.global_rng import seed_accelerators, seeded
 from tuner.device import set_products
 from tuner.optim.schedules import changes_within_epoch
+from tuner.optim.unit_losses import told
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
 from tuner.training.checkpoint_files import retain
@@ -101,7 +102,7 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
             run.averaged.after_epoch(epoch, train_batches_of(run, epoch))
     scored = _validate(run)
     run.costs.add_epoch(time.perf_counter() - started)
-    metrics = {"train/loss": train_loss, **scored.metrics, **run.costs.metrics()}
+    metrics = {"train/loss": told(run.loss, train_loss), **scored.metrics, **run.costs.metrics()}
     value = metrics[run.job.metric]
     values = [value, *(run.job.goals.vector(metrics) if run.job.goals else ())]
     is_finite = all(map(math.isfinite, (train_loss, metrics["val/loss"], *values)))

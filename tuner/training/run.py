@@ -27,6 +27,7 @@ from tuner.optim.optimizers import build_update
 from tuner.optim.plateau import PlateauState
 from tuner.optim.python_optimizer import PythonUpdate
 from tuner.optim.schedules import lr_at
+from tuner.optim.unit_losses import units_of
 from tuner.optim.updates import Update
 from tuner.seeding import derive
 from tuner.training.averaging import AveragedModel, annealed
@@ -78,7 +79,13 @@ class Run:
         model = _initial_model(job, info, loss).to(device)
         channels_last = is_channels_last(info, device)
         model = placed(model, precision, channels_last=channels_last)
-        feed = Feed.of(prepared, config.data, device=device, n_cores=job.n_cores, channels_last=channels_last)
+        feed = Feed.of(
+            prepared.in_units(units_of(loss)),
+            config.data,
+            device=device,
+            n_cores=job.n_cores,
+            channels_last=channels_last,
+        )
         stopping, steps = config.train.early_stopping, _steps_per_epoch(job, info)
         return cls(
             job=job,

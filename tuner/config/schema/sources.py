@@ -113,6 +113,11 @@ class DataSection(Section):
     """Leave out the last batch of an epoch when it is not full."""
     normalize: bool = True
     """Scale the inputs to mean 0 and deviation 1, measured on the training part."""
+    scale_targets: bool = True
+    """Regression: train on targets of mean 0 and deviation 1; predictions, metrics and losses stay in the data's
+    units."""
+    sampler: Literal["shuffle", "weighted"] = "shuffle"
+    """How the rows of an epoch are drawn: each once, or with replacement so that all classes come equally often."""
     augment: Augment = Augment()
     task: Task = "auto"
     """What the targets are: classification (a class), multilabel (a 0 or 1 for each of several labels), regression (one
