@@ -101,7 +101,7 @@ class Spec:
 
     def on_cut(self, config: TrialConfig, cut: int) -> TrialConfig:
         """The config with another validation part: the `cut`th after the search's own. Some splits know only one."""
-        if "data" not in config.model_fields_set or config.data.split.is_settled:
+        if "data" not in config.model_fields_set or config.data.is_settled:
             return config
         split = config.data.split.model_copy(update={"cut": config.data.split.cut + cut})
         return config.model_copy(update={"data": config.data.model_copy(update={"split": split})})

@@ -90,5 +90,9 @@ class SeriesData(DataSection):
         return "regression" if self.form == "windows" else "auto"
 
     @property
+    def is_settled(self) -> bool:
+        return self.form == "windows" or self.split.is_settled
+
+    @property
     def targets(self) -> tuple[str, ...]:
         return (self.target,) if isinstance(self.target, str) else self.target

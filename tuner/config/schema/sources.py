@@ -145,6 +145,11 @@ class DataSection(Section):
         return False
 
     @property
+    def is_settled(self) -> bool:
+        """Whether no other rows can validate than those that do."""
+        return self.split.is_settled
+
+    @property
     def is_bucketed(self) -> bool:
         """Whether rows of about one length make up a batch."""
         return False
