@@ -141,6 +141,7 @@ def test_every_kind_of_every_section_can_be_named() -> None:
         "python": {"target": "n.py:N"},
         "text": {"path": "a.csv"},
         "characters": {"path": "a.txt"},
+        "huggingface": {"path": "a.csv", "target": "y"},
         "image_folder": {"path": "photos"},
         "data torchvision": {"name": "Food101"},
         "hub": {"repo": "r", "entry": "e"},

@@ -337,6 +337,18 @@ def test_numbers_as_targets_are_classes_or_quantities(tmp_path: Path) -> None:
     assert prepared.train.targets.dtype == torch.float32
 
 
+def test_several_columns_are_labels_or_quantities(tmp_path: Path) -> None:
+    rows = [(text, f"{row % 2},{row % 3 // 2}") for row, (text, _) in enumerate(sentences())]
+    content = "text,warm,long\n" + "".join(f'"{text}",{values}\n' for text, values in rows)
+    info = load(tmp_path, content, target=["warm", "long"], task="multilabel", metric="f1_macro").info
+    assert (info.task, info.labels, info.n_targets) == ("multilabel", ("warm", "long"), 2)
+    info = load(tmp_path, target=["warm", "long"], metric="rmse").info
+    assert (info.task, info.n_targets) == ("regression", 2)
+    assert "autoencoding is for inputs that are numbers" in refusal(
+        tmp_path, target="warm", task="autoencoding", metric="loss"
+    )
+
+
 def write_folder(root: Path, rows: list[tuple[str, str]]) -> None:
     for number, (text, label) in enumerate(rows):
         (root / label).mkdir(parents=True, exist_ok=True)

@@ -37,6 +37,19 @@ confirm: off
 """
 
 
+SAVED = """
+version: 1
+study: saved
+objective: {metric: accuracy}
+data: {kind: huggingface, path: saved, text: text, target: mood, batch_size: 16}
+model: {kind: bag, embedding: 8}
+optimizer: {kind: adam, lr: 0.05}
+train: {epochs: 2, device: cpu}
+space: {data.max_length: {choices: [8, 12]}}
+search: {sampler: random, pruner: none, trials: 1, workers: 1}
+confirm: off
+"""
+
 CHARACTERS = """
 version: 1
 study: verse
@@ -113,3 +126,19 @@ def test_a_language_model_is_searched_exported_and_goes_on_with_a_text(
             np.testing.assert_allclose(model.predict_proba(text), expected, rtol=0, atol=1e-5)
     with pytest.raises(UsageError, match="temperature: expected 0 or more"):
         model.generate("the", 1, temperature=-1.0)
+
+
+@pytest.mark.slow
+def test_a_data_set_of_the_package_datasets_is_searched_exported_and_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    datasets = pytest.importorskip("datasets", reason="the extra huggingface is not installed")
+    torch.set_num_threads(1)
+    monkeypatch.chdir(tmp_path)
+    write_moods(tmp_path / "moods.csv")
+    datasets.Dataset.from_csv("moods.csv", cache_dir=str(tmp_path / "cache")).save_to_disk("saved")
+    (tmp_path / "saved.yaml").write_text(SAVED)
+    search(SearchRequest(space="saved.yaml"), executor=InlineExecutor())
+    model = tuner.load(best(out=tmp_path / "export").path)
+    assert model.labels == ("bad", "good")
+    assert model.predict({"text": ["a warm and lovely film", "dull, cold and lazy"]}).tolist() == ["good", "bad"]

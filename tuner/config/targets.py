@@ -46,7 +46,7 @@ _FORBIDDEN = {
         (f"data.{name}" for name in ("x", "y", "x_val", "y_val", "x_test", "y_test", "labels", "inputs", "padding")),
         _SAME_DATA,
     ),
-    **dict.fromkeys(("data.text", "data.image", "data.splits", "data.revision"), _SAME_DATA),
+    **dict.fromkeys(("data.text", "data.encoding", "data.image", "data.splits", "data.revision"), _SAME_DATA),
     **dict.fromkeys(("data.decimal", "data.dates", "data.date_format", "data.missing_values"), _SAME_DATA),
     "train.kind": "says who trains; numbers of different code do not compare",
     "train.device": "says where to train; what a trial is worth must not depend on it",

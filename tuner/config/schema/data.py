@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tuner.config.schema.arrays import ArrayData
 from tuner.config.schema.audio import AudioData
+from tuner.config.schema.huggingface import HuggingfaceData
 from tuner.config.schema.images import EmnistData, FakeImages, ImageData, ImageFolderData, TorchvisionData
 from tuner.config.schema.own_data import PythonData
 from tuner.config.schema.series import SeriesData
@@ -13,7 +14,18 @@ from tuner.config.schema.text import CharacterData, TextData
 
 Images = ImageData | EmnistData | FakeImages | TorchvisionData | ImageFolderData
 Texts = TextData | CharacterData
-Data = SklearnData | Images | CsvData | ParquetData | SeriesData | ArrayData | AudioData | Texts | PythonData
+Data = (
+    SklearnData
+    | Images
+    | CsvData
+    | ParquetData
+    | SeriesData
+    | ArrayData
+    | AudioData
+    | Texts
+    | HuggingfaceData
+    | PythonData
+)
 
 DATA_KINDS: dict[str, type[Data]] = {
     "digits": SklearnData,
@@ -39,6 +51,7 @@ DATA_KINDS: dict[str, type[Data]] = {
     "npz": ArrayData,
     "tensors": ArrayData,
     "text": TextData,
+    "huggingface": HuggingfaceData,
     "characters": CharacterData,
     "python": PythonData,
 }

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 
 from tuner.config.schema.base import Section, Task
 from tuner.config.schema.sources import DataSection
+from tuner.config.schema.tables import ColumnNames
 
 MaxLength = Annotated[int, Field(ge=1, le=65536)]
 
@@ -60,15 +61,21 @@ class TextData(TextSection):
     """A csv, tsv, jsonl or parquet file, or a folder with a folder a class, or with train, val and test around them."""
     text: str = "text"
     """Name of the column that has the texts."""
-    target: str | None = None
-    """Name of the column to predict; of a folder the folders' names are what is predicted."""
+    target: ColumnNames | None = None
+    """Name of the column to predict, or a list of several; of a folder the folders' names are what is predicted."""
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
     """null is a tab for .tsv, and a comma for other files."""
     encoding: str = "utf-8"
 
+    @property
+    def targets(self) -> tuple[str, ...]:
+        return (self.target,) if isinstance(self.target, str) else self.target or ()
+
     @model_validator(mode="after")
     def _can_be_read(self) -> TextData:
         self.refuse_augment("texts")
+        if len(self.targets) != len(set(self.targets)):
+            raise ValueError("target: a column is named twice")
         _check_encoding(self.encoding)
         return self
 

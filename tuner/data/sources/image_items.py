@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.config.schema.huggingface import HuggingfaceData
 from tuner.config.schema.images import ImageFolderData, TorchvisionData
 from tuner.data.cache import write_rows
 from tuner.data.datasets import ItemSource
@@ -45,7 +46,7 @@ class Reading:
     """Pillow lets other threads work while it decodes; a data set of others may not be made for threads."""
 
     def rows(
-        self, data: ImageFolderData | TorchvisionData, values: list[Any], *, scratch: Path, seed: int
+        self, data: ImageFolderData | TorchvisionData | HuggingfaceData, values: list[Any], *, scratch: Path, seed: int
     ) -> tuple[Rows, str]:
         """The inputs, and a hash of them where they are streamed; the items' targets are appended to `values`.
 
@@ -62,7 +63,7 @@ class Reading:
             hashed.update(np.ascontiguousarray(chunk).data)
         return StreamRows(items=self.items, encoder=self.encoder, seed=seed), hashed.hexdigest()
 
-    def _fits(self, data: ImageFolderData | TorchvisionData) -> bool:
+    def _fits(self, data: ImageFolderData | TorchvisionData | HuggingfaceData) -> bool:
         if data.in_memory != "auto":
             return bool(data.in_memory)
         return len(self.items) * int(np.prod(self.encoder.shape)) <= SHARE_OF_MEMORY * available_memory_bytes()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,7 +54,12 @@ def read_targets(table: Table, request: Request) -> Targets:
     if request.task == "autoencoding":
         nothing = np.zeros((len(table.frame), 0), dtype=np.float32)
         return Targets(task="autoencoding", labels=(), values=nothing, column=_first_column(table))
-    columns = {name: series_values(table.frame[name]) for name in names}
+    return targets_of_columns(table, {name: series_values(table.frame[name]) for name in names}, request)
+
+
+def targets_of_columns(table: Places, columns: Mapping[str, Array], request: Request) -> Targets:
+    """Classes of one column, indicators or quantities of one or several; DataError names the row that cannot be one."""
+    names = tuple(columns)
     if request.task == "language":
         raise DataError(f"{table.path}: a table has no tokens; take data.task: classification or regression")
     if request.task == "multilabel" or (

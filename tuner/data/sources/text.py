@@ -12,7 +12,7 @@ from tuner.data.decoded import Decoded, Request
 from tuner.data.scaling import Array
 from tuner.data.sources import text_files, text_folder
 from tuner.data.sources.paths import resolve_existing
-from tuner.data.sources.table_targets import targets_of
+from tuner.data.sources.table_targets import targets_of_columns
 from tuner.data.targets import resolve_task
 from tuner.data.text_rows import TextRows
 from tuner.errors import DataError, NotFoundError
@@ -37,22 +37,22 @@ def _place(data: TextData, base_dir: Path) -> Path:
 
 
 def _read_file(path: Path, data: TextData, request: Request) -> Decoded:
-    if data.target is None:
+    if not data.targets:
         raise DataError(f"data.target: missing; name the column of {path} that is to be predicted")
-    table = text_files.read(path, data, columns=(data.text, data.target))
+    table = text_files.read(path, data, columns=(data.text, *data.targets))
     texts = checked_texts(table.column(data.text), lambda row: table.file.place(row, data.text))
-    task, labels, targets = targets_of(table.file, table.column(data.target), data.target, request.task)
+    targets = targets_of_columns(table.file, {name: table.column(name) for name in data.targets}, request)
     return Decoded(
-        task=task,
-        labels=labels,
+        task=targets.task,
+        labels=targets.labels,
         rows=text_rows(texts, data, request, column=data.text),
-        targets=targets,
-        row_name=lambda row: table.file.place(row, str(data.target)),
+        targets=targets.values,
+        row_name=lambda row: table.file.place(row, targets.column),
     )
 
 
 def _read_folder(path: Path, data: TextData, request: Request) -> Decoded:
-    if data.target is not None:
+    if data.targets:
         raise DataError(f"data.target {data.target!r}: {path} is a folder, whose folders are the classes; leave it out")
     task = resolve_task(data.kind, own="classification", wanted=request.task)
     listing = text_folder.Listing.of(path)
@@ -80,6 +80,10 @@ def tokenizer_files(data: TextSection, base_dir: Path) -> tuple[Path, ...]:
 
 def text_rows(texts: Sequence[str], data: TextSection, request: Request, *, column: str) -> TextRows:
     """Texts that have been checked, as rows."""
+    if request.task == "autoencoding":
+        raise DataError(
+            "data.task: autoencoding is for inputs that are numbers; texts are tokens, which have no distance"
+        )
     tokenizer_file = next(iter(tokenizer_files(data, request.base_dir)), None)
     return TextRows(texts=texts, section=data, column=column, tokenizer_file=tokenizer_file)
 

@@ -25,7 +25,7 @@ MAX_FIELD = 2**31 - 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextTable:
-    """Two columns of a file, and where each row is."""
+    """Some columns of a file, and where each row is."""
 
     file: CsvFile
     columns: dict[str, Array]
@@ -35,7 +35,7 @@ class TextTable:
         return self.columns[name]
 
 
-def read(path: Path, data: TextData, *, columns: tuple[str, str]) -> TextTable:
+def read(path: Path, data: TextData, *, columns: tuple[str, ...]) -> TextTable:
     """The columns of texts and of targets; DataError when the file has none, or cannot be read."""
     table = READERS.get(path.suffix.lower(), _read_csv)(path, data, columns)
     if not len(table.column(columns[0])):
@@ -57,18 +57,19 @@ def decoded(path: Path, encoding: str) -> str:
     return text
 
 
-def _check_columns(path: Path, present: Sequence[str], columns: tuple[str, str]) -> None:
-    for key, name in zip(("text", "target"), columns, strict=True):
+def _check_columns(path: Path, present: Sequence[str], columns: tuple[str, ...]) -> None:
+    for number, name in enumerate(columns):
         if name not in present:
+            key = "target" if number else "text"
             raise DataError(f"{path}: data.{key}: no column {name!r}{suggestion(name, present)}")
-    if columns[0] == columns[1]:
+    if columns[0] in columns[1:]:
         raise DataError(f"{path}: data.text and data.target are the same column {columns[0]!r}; name another one")
 
 
 # ----------------------------------------------------------------------------------------------------------------- csv
 
 
-def _read_csv(path: Path, data: TextData, columns: tuple[str, str]) -> TextTable:
+def _read_csv(path: Path, data: TextData, columns: tuple[str, ...]) -> TextTable:
     delimiter = data.delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
     text = decoded(path, data.encoding)
     limit = csv.field_size_limit(MAX_FIELD)
@@ -84,7 +85,7 @@ def _read_csv(path: Path, data: TextData, columns: tuple[str, str]) -> TextTable
     header = rows[0][1]
     _check_columns(path, header, columns)
     fields = {name: [row[header.index(name)] for _, row in rows[1:]] for name in columns}
-    typed = {columns[0]: _objects(fields[columns[0]]), columns[1]: _typed(fields[columns[1]])}
+    typed = {columns[0]: _objects(fields[columns[0]]), **{name: _typed(fields[name]) for name in columns[1:]}}
     return _table(path, header, [line for line, _ in rows[1:]], typed)
 
 
@@ -124,7 +125,7 @@ def _objects(values: Sequence[object]) -> Array:
 # -------------------------------------------------------------------------------------------------------- other formats
 
 
-def _read_jsonl(path: Path, data: TextData, columns: tuple[str, str]) -> TextTable:
+def _read_jsonl(path: Path, data: TextData, columns: tuple[str, ...]) -> TextTable:
     rows: list[tuple[int, dict[str, Any]]] = []
     for number, line in enumerate(decoded(path, data.encoding).splitlines(), start=1):
         if not line.strip():
@@ -137,8 +138,10 @@ def _read_jsonl(path: Path, data: TextData, columns: tuple[str, str]) -> TextTab
             raise DataError(f"{path}:{number}: {type(row).__name__}; expected an object such as {{'text': ...}}")
         _check_columns(Path(f"{path}:{number}"), list(row), columns)
         rows.append((number, row))
-    texts, targets = ([row[name] for _, row in rows] for name in columns)
-    typed = {columns[0]: _objects(texts), columns[1]: _numbers(targets) if _are_numbers(targets) else _objects(targets)}
+    texts, *targets = ([row[name] for _, row in rows] for name in columns)
+    typed = {columns[0]: _objects(texts)}
+    for name, values in zip(columns[1:], targets, strict=True):
+        typed[name] = _numbers(values) if _are_numbers(values) else _objects(values)
     return _table(path, columns, [number for number, _ in rows], typed)
 
 
@@ -150,7 +153,7 @@ def _numbers(values: Sequence[Any]) -> Array:
     return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
 
 
-def _read_parquet(path: Path, data: TextData, columns: tuple[str, str]) -> TextTable:  # noqa: ARG001 - as all readers
+def _read_parquet(path: Path, data: TextData, columns: tuple[str, ...]) -> TextTable:  # noqa: ARG001 - as all readers
     import pandas as pd
 
     try:
@@ -164,7 +167,7 @@ def _read_parquet(path: Path, data: TextData, columns: tuple[str, str]) -> TextT
     return _table(path, columns, rows, {name: series_values(frame[name]) for name in columns})
 
 
-READERS: dict[str, Callable[[Path, TextData, tuple[str, str]], TextTable]] = {
+READERS: dict[str, Callable[[Path, TextData, tuple[str, ...]], TextTable]] = {
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
     ".parquet": _read_parquet,
