@@ -19,11 +19,18 @@ from tuner.config.schema import (
 )
 from tuner.config.searching import read_objective
 from tuner.space.document import Located
+from tuner.space.parameters import Choices, Parameter, Space
 
 MAX_OBJECTIVES = 6
 """With more, nearly every trial is on the front, which then tells nothing."""
 PARETO_PRUNERS = (AutoPruner, NoPruner, MedianPruner, PercentilePruner, AshaPruner)
 """Pruners that rank by several objectives."""
+
+
+_CROSS_ENTROPIES = ("cross_entropy", "nll", "bce", "bce_with_logits", "focal")
+"""Losses whose evaluation is the same number, whatever steers their training."""
+_MEASURES = ("delta", "p", "margin", "log_input", "full", "target", "outputs", "options")
+"""Options of a loss that its evaluation depends on too."""
 
 
 def read_objectives(root: Located, data: Section | None, problems: Problems) -> tuple[Objective, ...] | None:
@@ -75,3 +82,27 @@ def check_search(root: Located, objectives: tuple[Objective, ...], search: Searc
         kinds = ", ".join(str(cls.model_fields["kind"].default) for cls in PARETO_PRUNERS)
         message = f"{search.pruner.kind} ranks trials by one objective; for several use one of {kinds}"
         problems.add(node.items.get("pruner") or node, "search.pruner", message)
+
+
+def check_loss(root: Located, objectives: tuple[Objective, ...], space: Space, problems: Problems) -> None:
+    """Trials that are measured by different losses cannot be compared by their loss."""
+    if all(objective.metric != "loss" for objective in objectives):
+        return
+    nodes = root.items["space"].items if "space" in root.items else {}
+    for parameter in space.parameters:
+        if parameter.name in nodes and _changes_loss(parameter):
+            message = (
+                f"val/loss is another measure with each {parameter.name}, so that trials could not be compared by it; "
+                "give objective.metric a metric"
+            )
+            problems.add(nodes[parameter.name], f"space.{parameter.name}", message, at_key=True)
+
+
+def _changes_loss(parameter: Parameter) -> bool:
+    section, _, rest = parameter.name.partition(".")
+    if section != "loss":
+        return False
+    if rest != "kind":
+        return rest.partition(".")[0] in _MEASURES
+    kinds = parameter.domain.values if isinstance(parameter.domain, Choices) else ()
+    return len({"cross_entropy" if kind in _CROSS_ENTROPIES else kind for kind in kinds if kind != "auto"}) > 1

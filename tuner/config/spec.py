@@ -16,7 +16,7 @@ from tuner.config.expressions import Constraint
 from tuner.config.files import find_file, shown
 from tuner.config.goals import Goals
 from tuner.config.messages import Problems
-from tuner.config.objectives import check_search, read_objectives
+from tuner.config.objectives import check_loss, check_search, read_objectives
 from tuner.config.schema import DEFAULT_KINDS, Confirm, Objective, Search, Section, TrialConfig
 from tuner.config.searching import (
     check_grid,
@@ -179,6 +179,7 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
     if search is not None:
         check_grid(root, search, compiled.space, problems)
         check_search(root, objectives or (), search, problems)
+    check_loss(root, objectives or (), compiled.space, problems)
     constraints = read_constraints(root, sections, compiled, objectives or (), problems)
     problems.raise_if_any()
     assert objectives is not None
