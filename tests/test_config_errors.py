@@ -96,7 +96,10 @@ BASE_CONFIG = [
     ),
     (
         DIGITS + "train: {device: gpu}",
-        "2:17: train.device: expected auto (CUDA, then MPS, then CPU), cpu, cuda, cuda:N or mps, got 'gpu'",
+        (
+            "2:17: train.device: expected auto (the accelerator that torch has, else the CPU), cpu, cuda, cuda:N, xpu, "
+            "xpu:N or mps, got 'gpu'"
+        ),
     ),
     (DIGITS + "train: {early_stopping: true}", "2:25: train.early_stopping: expected a mapping, or off, got true"),
     (
