@@ -40,7 +40,10 @@ BASE_CONFIG = [
     ("data: {kind: digit}", "1:14: data.kind: unknown data source 'digit'; did you mean 'digits'?"),
     ("data: {kind:digits}", "1:8: data.kind:digits: unknown key; put a space after the colon of kind:"),
     ("data:\n  kind: digits\n  batchsize: 3", "3:3: data.batchsize: unknown key; did you mean 'batch_size'?"),
-    ("data: {kind: csv, path: a.csv}", "1:1: data.target: missing; name of the column to predict"),
+    (
+        "data: {kind: csv, path: a.csv}",
+        ("1:1: data.target: missing; name of the column to predict, or a list of several; [] for task: autoencoding"),
+    ),
     (
         "data: {kind: csv, path: a.csv, target: y, delimiter: ab}",
         "1:54: data.delimiter: expected one character, got 'ab'",

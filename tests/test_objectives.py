@@ -336,7 +336,10 @@ def test_a_search_that_died_between_rungs_goes_on_as_if_it_had_not(objective: st
             ["objective=[{metric: accuracy}, {metric: latency}]"],
             "objective.1.metric: unknown metric 'latency'; did you mean 'latency_ms'?",
         ),
-        (["objective=[{metric: accuracy}, {metric: r2}]"], "objective.1.metric: r2 is for regression, but digits is"),
+        (
+            ["objective=[{metric: accuracy}, {metric: r2}]"],
+            "objective.1.metric: r2 is for regression and autoencoding, but digits",
+        ),
     ),
 )
 def test_what_does_not_go_with_several_objectives_is_said_before_anything_runs(sets: list[str], message: str) -> None:
@@ -348,7 +351,7 @@ def test_what_does_not_go_with_several_objectives_is_said_before_anything_runs(s
 
 def test_metrics_for_another_task_than_the_datas_are_refused() -> None:
     Path("labels.csv").write_text("a,b\n" + "\n".join(f"{i},{'xy'[i % 2]}" for i in range(40)))
-    with pytest.raises(ConfigError, match="r2: not a metric of classification, which the data is for"):
+    with pytest.raises(ConfigError, match="r2 is not a metric of classification, which the data is for"):
         run("data={kind: csv, path: labels.csv, target: b}", 'constraints=["r2 >= 0.5"]')
 
 

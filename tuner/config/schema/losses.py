@@ -83,7 +83,7 @@ class L1(Section):
 
 
 class Huber(Section):
-    """Squared up to `delta`, absolute beyond it."""
+    """Squared up to `delta`, absolute beyond it; in deviations of the target where `data.scale_targets` scales it."""
 
     kind: Literal["huber"] = "huber"
     delta: Positive = 1.0
