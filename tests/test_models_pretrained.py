@@ -20,7 +20,7 @@ from tuner.config.schema.model_kinds.torchvision import VisionModel
 from tuner.config.schema.models import MODEL_KINDS
 from tuner.config.spec import load
 from tuner.data.info import DataInfo
-from tuner.errors import ConfigError, MissingError, UsageError
+from tuner.errors import ChangedError, ConfigError, MissingError, UsageError
 from tuner.execution.inline import InlineExecutor
 from tuner.models.build import build_model
 from tuner.models.pretrained import StillNorm
@@ -397,6 +397,9 @@ def test_a_hub_network_is_searched_exported_and_predicts_without_its_repository(
     text = FAKE.format(classes="[]") + "\nmodel: {kind: hub, repo: nets, entry: net}\n" + SETTINGS
     searched("hub", text + "space: {model.options.width: [3, 5]}\n")
     exported = best(study="hub").path
+    (repository / "layers.py").write_text(LAYERS + "# edited\n")
+    with pytest.raises(ChangedError, match=r"^the content of nets changed since study 'hub' was started"):
+        search(SearchRequest(space="hub.yaml"), None, InlineExecutor())
     shutil.rmtree(repository)
     with pytest.raises(UsageError, match=r"needs code to be run \(model\)"):
         tuner.load(exported)

@@ -78,3 +78,12 @@ def _digest(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     modules = [(module.relative_to(path).as_posix(), _digest(module)) for module in sorted(path.rglob("*.py"))]
     return hashlib.sha256(repr(modules).encode()).hexdigest()
+
+
+def named(targets: Sequence[str]) -> str:
+    """Targets and files in words: `the code of net.py:Net and the content of weights.pt`."""
+    code = ", ".join(target for target in targets if ":" in target)
+    files = ", ".join(target for target in targets if ":" not in target)
+    return " and ".join(
+        f"{what} {names}" for what, names in (("the code of", code), ("the content of", files)) if names
+    )

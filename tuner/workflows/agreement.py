@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from tuner.config.code import named
 from tuner.config.spec import Spec
 from tuner.data.info import DataInfo
 from tuner.errors import ChangedError, NotFoundError
@@ -41,7 +42,7 @@ def refuse_other_code(spec: Spec, header: StudyHeader, code: Mapping[str, str]) 
     changed = [target for target, digest in code.items() if header.code.get(target, digest) != digest]
     if changed:
         raise ChangedError(
-            f"the code of {', '.join(changed)} changed since study {spec.study!r} was started; "
+            f"{named(changed)} changed since study {spec.study!r} was started; "
             "undo the change, or start another study with --study NAME"
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tuner.config.code import named
 from tuner.config.evolve import Fit, fit
 from tuner.config.schema import TrialConfig
 from tuner.config.spec import Spec
@@ -60,7 +61,7 @@ class Evolution:
         changed = [target for target, digest in code.items() if self.header["code"].get(target, digest) != digest]
         if changed:
             raise ChangedError(
-                f"--from {name}: the code of {', '.join(changed)} changed since it was started; undo the change, or "
+                f"--from {name}: {named(changed)} changed since it was started; undo the change, or "
                 "start the new study without --from"
             )
 

@@ -15,7 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from tuner.config.code import fingerprints, reachable_targets
+from tuner.config.code import fingerprints, named, reachable_targets
 from tuner.config.metrics import TIMED
 from tuner.config.schema import TrialConfig
 from tuner.config.spec import Spec
@@ -185,7 +185,7 @@ def _refuse_other_code(spec: Spec, stored: Mapping[str, str], study: str) -> Non
     changed = [target for target, digest in now.items() if stored.get(target, digest) != digest]
     if changed:
         raise VerificationError(
-            f"the code of {', '.join(changed)} is not what study {study!r} was trained with; bring the old code back"
+            f"{named(changed)} is not what study {study!r} was trained with; bring the old one back"
         )
 
 
