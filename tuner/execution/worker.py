@@ -7,6 +7,7 @@ driver is gone: it then dies too, whatever it is doing.
 from __future__ import annotations
 
 import io
+import multiprocessing
 import os
 import queue
 import signal
@@ -68,6 +69,8 @@ def worker_main(connection: Connection) -> None:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a killed worker had printed is in its log
     os.dup2(2, 1)  # the driver's standard output is for data, whatever a user's dataset prints
+    # It dies with its driver by itself, and its loader processes with it; Python forbids daemons to have children.
+    multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # noqa: SLF001
     inbox = Inbox(connection)
     runner = Runner(inbox.should_abort)
     connection.send(runner.machine())
