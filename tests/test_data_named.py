@@ -21,8 +21,9 @@ CODE = """
 import numpy as np
 import torch
 from torch import nn
+from torch.utils import data
 
-class Mine:
+class Mine(data.Dataset):
     def __init__(self, n=40, as_pair=False):
         self.n, self.as_pair = n, as_pair
     def __len__(self):
@@ -194,8 +195,17 @@ def test_a_wrong_input_is_refused_with_its_item_and_name(tmp_path: Path, change:
 
 @pytest.mark.parametrize(
     ("returned", "sizes"),
-    (("(Mine(30), Mine(10))", (27, 10, 3)), ("(Mine(30), Mine(10), Mine(5))", (30, 10, 5))),
+    (
+        ("(Mine(30), Mine(10))", (27, 10, 3)),
+        ("(Mine(30), Mine(10), Mine(5))", (30, 10, 5)),
+        ("{'train': Mine(30), 'validation': Mine(10), 'test': Mine(5)}", (30, 10, 5)),
+        ("data.random_split(Mine(40), [30, 10], torch.Generator().manual_seed(0))", (27, 10, 3)),
+        ("data.ConcatDataset([data.Subset(Mine(40), range(20)), Mine(20)])", (32, 4, 4)),
+        ("data.TensorDataset(torch.rand(40, 3), torch.arange(40) % 2)", (32, 4, 4)),
+    ),
 )
-def test_a_function_may_return_its_parts_as_a_tuple(tmp_path: Path, returned: str, sizes: tuple[int, ...]) -> None:
+def test_a_function_may_return_what_torch_and_others_make_of_datasets(
+    tmp_path: Path, returned: str, sizes: tuple[int, ...]
+) -> None:
     info = load(tmp_path, f"def parts(): return {returned}", target="mine.py:parts").info
     assert (info.n_train, info.n_val, info.n_test) == sizes

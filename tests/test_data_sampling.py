@@ -38,7 +38,7 @@ def test_batches_are_balanced_and_lanes_draw_their_own(tmp_path: Path) -> None:
             [
                 y
                 for _, y in train_batches(
-                    data.train, data.preprocess, batch_size=64, device="cpu", epoch_seed=seed, weighted=True
+                    data.train, data.preprocess, batch_size=64, device="cpu", epoch_seed=seed, sampler="weighted"
                 )
             ]
         )
@@ -49,7 +49,7 @@ def test_batches_are_balanced_and_lanes_draw_their_own(tmp_path: Path) -> None:
         [
             y
             for _, y in stacked_batches(
-                data.train, data.preprocess, batch_size=64, device="cpu", epoch_seeds=[3, 4], weighted=True
+                data.train, data.preprocess, batch_size=64, device="cpu", epoch_seeds=[3, 4], sampler="weighted"
             )
         ],
         dim=1,

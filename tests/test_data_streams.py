@@ -11,10 +11,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tuner.config.schema import PythonData, TrialConfig
 from tuner.data.batches import stacked_batches, train_batches
 from tuner.data.feed import Feed
+from tuner.data.loaders import LoaderError, LoaderOptions
 from tuner.data.parts import ItemCost, StreamPart
 from tuner.data.prefetch import moved
 from tuner.data.prepare import Prepared, prepare
@@ -28,6 +30,7 @@ CPU = torch.device("cpu")
 CODE = """
 import os, random, time
 import torch
+from pydantic import ValidationError
 
 class Mine:
     def __init__(self, seconds=0.0):
@@ -260,9 +263,61 @@ def test_prefetched_batches_arrive_whole_and_in_order() -> None:
 def test_streamed_batches_on_the_gpu_are_those_of_the_cpu(tmp_path: Path, num_workers: int) -> None:
     prepared, _ = open_data(tmp_path)
     assert isinstance(prepared.train, StreamPart)
-    loader = StreamLoader([prepared.train], num_workers=num_workers, pin_memory=True)
+    loader = StreamLoader([prepared.train], num_workers=num_workers, options=LoaderOptions(pin_memory=True))
     for seed in (1, 2):
         options = {"batch_size": 16, "epoch_seed": seed}
         on_cpu = train_batches(prepared.train, prepared.preprocess, device="cpu", **options)  # type: ignore[arg-type]
         on_gpu = train_batches(prepared.train, prepared.preprocess, device="cuda", loader=loader, **options)  # type: ignore[arg-type]
         assert all(torch.equal(x.cpu(), y) for (x, _), (y, _) in zip(on_gpu, on_cpu, strict=True))
+
+
+def test_loader_options_reach_torch_and_are_named_where_they_matter(tmp_path: Path) -> None:
+    options = {"num_workers": 1, "prefetch_factor": 3, "persistent_workers": False, "timeout": 30.0}
+    one = feed(tmp_path, "Pid", normalize=False, **options)
+    assert one.picked == "streamed, 1 loader process, 3 batches ahead each, anew for every epoch, timeout 30 s"
+    first, second = ({int(pid) for x, _ in one.train(epoch_seed=seed) for pid in x.unique()} for seed in (1, 2))
+    assert first != second
+    assert feed(tmp_path, in_memory=True, **options).picked == "stored rows, memory-mapped"
+
+
+@pytest.mark.parametrize(("option", "value"), (("prefetch_factor", 2), ("persistent_workers", False), ("timeout", 5.0)))
+def test_options_of_loader_processes_without_any_are_refused(tmp_path: Path, option: str, value: object) -> None:
+    with pytest.raises(ValidationError, match=f"{option}: is for loader processes, and num_workers: 0 has none"):
+        feed(tmp_path, num_workers=0, **{option: value})
+
+
+LOADER_CODE = """
+import os, signal, threading
+import torch
+from pydantic import ValidationError
+
+class Killed:
+    def __len__(self):
+        return 50
+    def __getitem__(self, i):
+        if torch.utils.data.get_worker_info() is not None:
+            self.end()
+        return torch.tensor([float(i)]), i % 2
+    def end(self):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Hangs(Killed):
+    def end(self):
+        threading.Event().wait()
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    (
+        ("Killed", r"a loader process ended: DataLoader worker .* lower data\.num_workers or data\.prefetch_factor"),
+        ("Hangs", r"no batch came from the loader processes within data\.timeout \(1 s\)"),
+    ),
+)
+def test_a_loader_that_ends_or_hangs_is_named_with_the_remedy(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "ends.py").write_text(LOADER_CODE)
+    section = {"target": f"ends.py:{name}", "in_memory": False, "num_workers": 1, "timeout": 1.0}
+    data = PythonData.model_validate(section)
+    prepared = prepare(data, metric="accuracy", seed=5, base_dir=tmp_path, cache_dir=tmp_path / "cache")
+    with pytest.raises(LoaderError, match=message):
+        list(Feed.of(prepared, data, device=CPU, n_cores=1).train(epoch_seed=1))

@@ -168,3 +168,29 @@ def test_own_training_without_data_has_nothing_to_look_at(tmp_path: Path) -> Non
         "train: {kind: python, target: mine.py:run, epochs: 1}\n"
     )
     assert isinstance(examine(str(tmp_path / "space.yaml")), Spec)
+
+
+FLOW = """
+import torch
+from torch.utils.data import IterableDataset
+
+class Flow(IterableDataset):
+    def __iter__(self):
+        return ((torch.tensor([float(i), 2.0]), i % 2) for i in range(5000))
+"""
+
+
+def test_an_iterable_is_looked_at_as_far_as_an_epoch_goes(tmp_path: Path) -> None:
+    (tmp_path / "flow.py").write_text(FLOW)
+    report = look(tmp_path, "{kind: python, target: flow.py:Flow, epoch_items: 100, num_workers: 0}")
+    assert report.loading == "an iterable's passes, no loader processes"
+    first, second = report.survey.features
+    assert (first.minimum, first.maximum, second.is_constant) == (20.0, 119.0, True)
+    assert "mean 69.5" in report.encoding
+
+
+def test_texts_for_a_language_model_are_shown_as_text(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text("all work and no play makes jack a dull boy. " * 60)
+    report = look(tmp_path, f"{{kind: characters, path: {tmp_path}/text.txt, context: 16}}")
+    assert report.survey.samples[0].text.startswith("all work and no ")
+    assert "characters, 16 at a time" in report.encoding

@@ -140,7 +140,7 @@ def _problems(survey: Survey) -> Iterator[str]:
     constant = [feature.name for feature in survey.features if feature.is_constant]
     if constant:
         yield f"constant in train, so of no use: {_listed(constant)}"
-    elif survey.values.n_constant and not survey.features:
+    elif survey.values.n_constant and not survey.features and survey.info.input_dtype != "int64":
         yield f"{survey.values.n_constant} of {survey.values.n_values} values of an input are the same in all rows"
     telling = [feature.name for feature in survey.features if feature.tells_target]
     if telling:

@@ -21,7 +21,18 @@ _NAMING_FILES = ("model.target", "model.weights", "model.repo", "loss.target", "
 def targets_of(config: TrialConfig) -> tuple[str, ...]:
     """The user's own code that a config runs: its python targets and the repository of its model, each once."""
     optimizer = (config.optimizer.target,) if isinstance(config.optimizer, PythonOptimizer) else ()
-    return tuple(dict.fromkeys((*targets_to_load(config), *optimizer)))
+    return tuple(dict.fromkeys((*targets_to_load(config), *optimizer, *data_code(config).values())))
+
+
+def data_code(config: TrialConfig) -> dict[str, str]:
+    """The user's own functions that a data section names besides its target, by their keys."""
+    data = config.data
+    found: dict[str, str] = {}
+    if data is not None and ":" in data.sampler:
+        found["sampler"] = data.sampler
+    if isinstance(data, PythonData) and data.collate is not None:
+        found["collate"] = data.collate
+    return found
 
 
 def targets_to_load(config: TrialConfig) -> tuple[str, ...]:

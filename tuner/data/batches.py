@@ -15,14 +15,18 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from tuner.data.augment import Augmenter, Draws
+from tuner.data.flows import FlowLoader, FlowPart, Part, stacked_epochs
 from tuner.data.lengths import batch_lengths, bucketed
+from tuner.data.loaders import LoaderOptions
 from tuner.data.mixing import mates_in
-from tuner.data.parts import ArrayPart, Part, StreamPart, has_token_targets, is_input
+from tuner.data.own_sampler import OwnSampler
+from tuner.data.parts import ArrayPart, StreamPart, has_token_targets, is_input
 from tuner.data.prefetch import moved
 from tuner.data.preprocess import Preprocess
 from tuner.data.sampling import weighted_order
@@ -66,8 +70,8 @@ def train_batches(
     channels_last: bool = False,
     augmenter: Augmenter | None = None,
     bucket: bool = False,
-    weighted: bool = False,
-    loader: StreamLoader | None = None,
+    sampler: OwnSampler | Literal["shuffle", "weighted"] = "shuffle",
+    loader: StreamLoader | FlowLoader | None = None,
 ) -> Iterator[Batch]:
     """One epoch of (x, y) on the device, in an order that depends on `epoch_seed` alone.
 
@@ -81,7 +85,8 @@ def train_batches(
     """
     count = n_batches(len(part), batch_size=batch_size, drop_last=drop_last, limit=limit)
     lengths_N = _lengths(part, preprocess)
-    plan = _plan(part, [epoch_seed], batch_size, count, augmenter, lengths_N if bucket else None, weighted=weighted)
+    order = _Order(bucketed_by=lengths_N if bucket else None, sampler=sampler)
+    plan = _plan(part, [epoch_seed], batch_size, count, augmenter, order)
     reader = _Reader(part, preprocess, torch.device(device), channels_last=channels_last, loader=loader)
     return reader.batches(plan, num_workers)
 
@@ -99,8 +104,8 @@ def stacked_batches(
     channels_last: bool = False,
     augmenter: Augmenter | None = None,
     bucket: bool = False,
-    weighted: bool = False,
-    loader: StreamLoader | None = None,
+    sampler: OwnSampler | Literal["shuffle", "weighted"] = "shuffle",
+    loader: StreamLoader | FlowLoader | None = None,
 ) -> Iterator[Batch]:
     """One epoch of x [T, B, ...] and y [T, B, ...] for T lanes, each with the order and the draws of its own seed.
 
@@ -108,7 +113,8 @@ def stacked_batches(
     """
     count = n_batches(len(part), batch_size=batch_size, drop_last=drop_last, limit=limit)
     lengths_N = _lengths(part, preprocess)
-    plan = _plan(part, epoch_seeds, batch_size, count, augmenter, lengths_N if bucket else None, weighted=weighted)
+    order = _Order(bucketed_by=lengths_N if bucket else None, sampler=sampler)
+    plan = _plan(part, epoch_seeds, batch_size, count, augmenter, order)
     reader = _Reader(part, preprocess, torch.device(device), channels_last=channels_last, loader=loader)
     n = len(epoch_seeds)
     return ((_lanes(x, n), _lanes(y, n)) for x, y in reader.batches(plan, num_workers))
@@ -133,7 +139,7 @@ def eval_batches(
     limit: int | None = None,
     num_workers: int = 0,
     channels_last: bool = False,
-    loader: StreamLoader | None = None,
+    loader: StreamLoader | FlowLoader | None = None,
 ) -> Iterator[Batch]:
     """All rows, or the first `limit` batches, in their fixed order and a batch size that depends on the data alone."""
     batch_size = evaluation_batch_size(preprocess.input_shape)
@@ -179,14 +185,11 @@ def _plan(
     batch_size: int,
     count: int,
     augmenter: Augmenter | None,
-    bucketed_by: Tensor | None,
-    *,
-    weighted: bool,
+    order: _Order,
 ) -> _Plan:
     n_rows = len(part)
     n_used = min(n_rows, count * batch_size)
-    classes_N = part.targets if weighted else None
-    orders = [_order(n_rows, seed, batch_size, bucketed_by, classes_N)[:n_used] for seed in seeds]
+    orders = [order.of(part, seed, batch_size)[:n_used] for seed in seeds]
     # Drawn for the whole epoch, however many batches are taken: a limited one begins like a whole one.
     draws = [augmenter.draw(seed, n_rows).first(n_used) for seed in seeds] if augmenter else []
     if augmenter and augmenter.mixing:
@@ -200,10 +203,25 @@ def _plan(
     )
 
 
-def _order(n_rows: int, seed: int, batch_size: int, bucketed_by: Tensor | None, classes_N: Tensor | None) -> Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    order = torch.randperm(n_rows, generator=generator) if classes_N is None else weighted_order(classes_N, generator)
-    return order if bucketed_by is None else bucketed(order, bucketed_by, batch_size, generator)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """How the rows of an epoch are ordered."""
+
+    bucketed_by: Tensor | None
+    """The lengths of rows, where those of about one length make up a batch."""
+    sampler: OwnSampler | Literal["shuffle", "weighted"]
+
+    def of(self, part: Part, seed: int, batch_size: int) -> Tensor:
+        if isinstance(part, FlowPart):  # they come in an order of their own
+            return torch.arange(len(part))
+        generator = torch.Generator().manual_seed(seed)
+        if isinstance(self.sampler, OwnSampler):
+            order = self.sampler.order(part, seed)
+        elif self.sampler == "weighted":
+            order = weighted_order(part.targets, generator)
+        else:
+            order = torch.randperm(len(part), generator=generator)
+        return order if self.bucketed_by is None else bucketed(order, self.bucketed_by, batch_size, generator)
 
 
 def _interleaved(lanes: Sequence[Tensor], batch_size: int) -> Tensor:
@@ -227,7 +245,7 @@ class _Reader:
         device: torch.device,
         *,
         channels_last: bool,
-        loader: StreamLoader | None,
+        loader: StreamLoader | FlowLoader | None,
     ) -> None:
         self._part = part
         self._device = device
@@ -236,6 +254,7 @@ class _Reader:
         self._is_image = len(preprocess.input_shape) == IMAGE_BATCH_NDIM - 1
         self._channels_last = channels_last and self._is_image
         self._loader = loader
+        self._pins = loader is None or loader.options.pin_memory
         self._lengths_N = _lengths(part, preprocess)
 
     def batches(self, plan: _Plan, num_workers: int) -> Iterator[Batch]:
@@ -247,10 +266,29 @@ class _Reader:
             stored = _stored(part, plan, n_rows, self._cuts(part, plan, n_rows))
             blocks = stored if part.is_on(self._device) else moved(stored, self._device)
             return self._made(blocks, plan, n_rows, self._cuts(part, plan, plan.rows))
-        loader = self._loader or StreamLoader(
-            [self._part], num_workers=num_workers, pin_memory=self._device.type == "cuda"
+        read = (
+            self._flowing(plan, num_workers) if isinstance(self._part, FlowPart) else self._streaming(plan, num_workers)
         )
-        return self._made(moved(_streamed(loader, self._part, plan), self._device), plan, plan.rows)
+        return self._made(moved(read, self._device, pins=self._pins), plan, plan.rows)
+
+    def _streaming(self, plan: _Plan, num_workers: int) -> Iterator[Batch]:
+        part, loader = self._part, self._loader
+        assert isinstance(part, StreamPart)
+        if not isinstance(loader, StreamLoader):
+            options = LoaderOptions(pin_memory=self._device.type == "cuda")
+            loader = StreamLoader([part], num_workers=num_workers, options=options)
+        return _streamed(loader, part, plan)
+
+    def _flowing(self, plan: _Plan, num_workers: int) -> Iterator[Batch]:
+        part, loader = self._part, self._loader
+        assert isinstance(part, FlowPart)
+        n_rows = len(plan.order) // len(plan.seeds)
+        if len(plan.seeds) > 1:
+            return stacked_epochs(part, plan.seeds, plan.batch_size, n_rows)
+        if not isinstance(loader, FlowLoader):
+            options = LoaderOptions(pin_memory=self._device.type == "cuda")
+            loader = FlowLoader(part, num_workers=num_workers, options=options)
+        return loader.epoch(plan.seeds[0], plan.batch_size, n_rows)
 
     def _cuts(self, part: ArrayPart, plan: _Plan, n_rows: int) -> list[int] | None:
         """How long each piece of `n_rows` rows is; None where all rows have one length. Needs no look at the device."""

@@ -73,9 +73,13 @@ class TensorEncoder:
     """Size of the vocabulary, where it is known."""
     padding: int | None = None
     """The token that fills short rows up, if any does."""
+    any_length: bool = False
+    """Whether `shape` is the largest: batches of a collate function are as long as their longest row."""
 
     def encode(self, source: Any) -> Array:
         """Take a batch [N, *shape], one input of that shape, or a list of inputs."""
+        if self.any_length:
+            return self._encode_batch(source)
         if _is_list_of_items(source):
             return _stack(source, self)
         array = _batch(source)
@@ -83,7 +87,21 @@ class TensorEncoder:
             raise DataError(f"input: shape {array.shape}; expected (N, {', '.join(map(str, self.shape))})")
         if self.dtype == "int64" and array.dtype.kind not in "iu":
             raise DataError(f"input: type {array.dtype}; expected integers, as in training")
-        stored = array.reshape(-1, *self.shape).astype(self.dtype)
+        return self._checked(array.reshape(-1, *self.shape).astype(self.dtype))
+
+    def _encode_batch(self, source: Any) -> Array:
+        """A batch as the collate function makes it, of any length up to the longest."""
+        array = _batch(source)
+        array = array[None] if array.ndim == len(self.shape) else array
+        if array.ndim != len(self.shape) + 1 or any(
+            n > most for n, most in zip(array.shape[1:], self.shape, strict=True)
+        ):
+            raise DataError(f"input: shape {array.shape}; expected (N, at most {', '.join(map(str, self.shape))})")
+        if self.dtype == "int64" and array.dtype.kind not in "iu":
+            raise DataError(f"input: type {array.dtype}; expected integers, as in training")
+        return self._checked(array.astype(self.dtype))
+
+    def _checked(self, stored: Array) -> Array:
         if not np.isfinite(stored).all():
             raise DataError("input: not finite; expected numbers of float32's range")
         if self.n_tokens is not None and stored.size and not 0 <= stored.min() <= stored.max() < self.n_tokens:
@@ -92,12 +110,13 @@ class TensorEncoder:
 
     def to_json(self) -> dict[str, Any]:
         tokens = {"n_tokens": self.n_tokens, "padding": self.padding} if self.n_tokens is not None else {}
-        return {"kind": "tensor", "shape": list(self.shape), "dtype": self.dtype, **tokens}
+        any_length = {"any_length": True} if self.any_length else {}
+        return {"kind": "tensor", "shape": list(self.shape), "dtype": self.dtype, **tokens, **any_length}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         tokens = {name: data.get(name) for name in ("n_tokens", "padding")}
-        return cls(shape=tuple(data["shape"]), dtype=data["dtype"], **tokens)
+        return cls(shape=tuple(data["shape"]), dtype=data["dtype"], any_length=data.get("any_length", False), **tokens)
 
 
 ItemEncoder = ImageEncoder | NamedEncoder | TensorEncoder

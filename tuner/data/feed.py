@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -11,12 +12,18 @@ from tuner.config.schema import Data
 from tuner.config.schema.audio import AudioData
 from tuner.data.augment import Augmenter
 from tuner.data.batches import Batch, eval_batches, stacked_batches, train_batches
+from tuner.data.flows import FlowLoader, FlowPart, choose_flow_loaders
+from tuner.data.loaders import LoaderOptions
+from tuner.data.own_sampler import OwnSampler
 from tuner.data.parts import ArrayPart, StreamPart
 from tuner.data.prepare import Prepared
 from tuner.data.sampling import check_weighted
 from tuner.data.sound_changes import SoundChanges
 from tuner.data.sounds import SoundEncoder
 from tuner.data.streams import StreamLoader, choose_loaders
+from tuner.errors import ConfigError, Place
+
+FLOWS = "an iterable dataset that is not kept comes in its own order; leave it out, or set data.in_memory: true"
 
 
 def augmenter_of(prepared: Prepared, data: Data) -> Augmenter | None:
@@ -38,8 +45,10 @@ class Feed:
     device: torch.device
     channels_last: bool
     augmenter: Augmenter | None
-    loader: StreamLoader | None
+    loader: StreamLoader | FlowLoader | None
     """None for stored rows."""
+    sampler: Any
+    """shuffle, weighted, or an OwnSampler."""
 
     @classmethod
     def of(
@@ -49,14 +58,21 @@ class Feed:
         if data.sampler == "weighted":
             check_weighted(prepared.info)
         train, val = prepared.train, prepared.val
-        loader = None
+        loader: StreamLoader | FlowLoader | None = None
+        options = LoaderOptions.of(data, device)
+        asked, batch_size = data.num_workers, data.batch_size
         if isinstance(train, StreamPart) and isinstance(val, StreamPart):
-            loader = StreamLoader(
-                [train, val],
-                num_workers=choose_loaders(data.num_workers, train, batch_size=data.batch_size, n_cores=n_cores),
-                pin_memory=device.type == "cuda",
-            )
+            n_loaders = choose_loaders(asked, train, batch_size=batch_size, n_cores=n_cores)
+            loader = StreamLoader([train, val], num_workers=n_loaders, options=options)
+        elif isinstance(train, FlowPart):
+            n_loaders = choose_flow_loaders(asked, train, batch_size=batch_size, n_cores=n_cores)
+            loader = FlowLoader(train, num_workers=n_loaders, options=options)
+        is_own = data.sampler not in ("shuffle", "weighted")
+        sampler = OwnSampler.load(data.sampler, prepared.base_dir) if is_own else data.sampler
+        if isinstance(train, FlowPart) and data.sampler != "shuffle":
+            raise ConfigError.of([Place(path="data.sampler", message=FLOWS)])
         return cls(
+            sampler=sampler,
             prepared=prepared,
             data=data,
             device=device,
@@ -78,7 +94,7 @@ class Feed:
             channels_last=self.channels_last,
             augmenter=self.augmenter,
             bucket=self.data.is_bucketed,
-            weighted=self.data.sampler == "weighted",
+            sampler=self.sampler,
             loader=self.loader,
         )
 
@@ -95,7 +111,7 @@ class Feed:
             channels_last=self.channels_last,
             augmenter=self.augmenter,
             bucket=self.data.is_bucketed,
-            weighted=self.data.sampler == "weighted",
+            sampler=self.sampler,
             loader=self.loader,
         )
 
@@ -118,7 +134,9 @@ class Feed:
             n_loaders = self.loader.num_workers
             plural = "" if n_loaders == 1 else "es"
             who = f"{n_loaders} loader process{plural}" if n_loaders else "no loader processes"
-            return f"streamed, {who}{ahead}{augmented}"
+            more = _more(self.data, self.loader, self.device)
+            kind = "streamed" if isinstance(self.loader, StreamLoader) else "an iterable's passes"
+            return f"{kind}, {who}{more}{ahead}{augmented}"
         train = self.prepared.train
         assert isinstance(train, ArrayPart)
         if self.device.type != "cuda":
@@ -134,3 +152,17 @@ def _named(data: Data) -> str:
     if isinstance(data, AudioData):
         names += [name for name, amount in data.perturb if amount]
     return " and ".join([*names, *(name for name in ("mixup", "cutmix") if getattr(augment, name))])
+
+
+def _more(data: Data, loader: StreamLoader | FlowLoader, device: torch.device) -> str:
+    """What is not as it is by default, of what has an effect."""
+    parts = []
+    if loader.num_workers and data.prefetch_factor is not None:
+        parts.append(f"{data.prefetch_factor} batches ahead each")
+    if loader.num_workers and not data.persistent_workers:
+        parts.append("anew for every epoch")
+    if loader.num_workers and data.timeout:
+        parts.append(f"timeout {data.timeout:g} s")
+    if device.type == "cuda" and data.pin_memory is False:
+        parts.append("memory not pinned")
+    return "".join(f", {part}" for part in parts)

@@ -170,3 +170,23 @@ def _is_single(x: Any, field: InputField) -> bool:
         return stored_form(x).shape == field.shape
     except ValueError:
         return False
+
+
+def stored_inputs(x: Any) -> dict[str, Array]:
+    """The inputs of an item by name, each of whatever shape; one input has none. ValueError as `stored_form`."""
+    if isinstance(x, Mapping):
+        return {name: stored_input(name, value) for name, value in x.items()}
+    return {"": stored_form(x)}
+
+
+def same_inputs(one: Mapping[str, Array], other: Mapping[str, Array]) -> bool:
+    """Whether two readings gave the same."""
+    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+
+
+def packed(inputs: Mapping[str, Tensor]) -> Tensor:
+    """The rows [B, F] of named inputs [B, ...], in their order."""
+    for name, x in inputs.items():
+        if x.dtype == torch.int64 and x.numel() and int(x.abs().max()) > LARGEST_EXACT:
+            raise DataError(f"{name!r} has the whole number {int(x.abs().max())}; named inputs take them up to 2**24")
+    return torch.cat([x.reshape(len(x), -1).float() for x in inputs.values()], dim=1)

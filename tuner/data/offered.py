@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, TensorDataset
+from torch.utils.data import Dataset, IterableDataset, TensorDataset
 
+from tuner.data.flows import FlowPart, Part
 from tuner.data.info import DataInfo
-from tuner.data.parts import ArrayPart, Part, StreamPart, is_input
+from tuner.data.parts import ArrayPart, StreamPart, is_input
 from tuner.data.prepare import Prepared
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import apply
@@ -41,6 +43,8 @@ def _rows(part: Part, preprocess: Preprocess) -> Rows:
     if isinstance(part, ArrayPart):
         x = _scaled(part.inputs, preprocess)
         return TensorDataset(x, x.flatten(1) if is_input(part.targets) else part.targets.clone())
+    if isinstance(part, FlowPart):
+        return _Flowing(part, preprocess)
     return _Streamed(part, preprocess)
 
 
@@ -75,3 +79,16 @@ class _Streamed(Rows):
         x, y = self._part.read([index])
         x = _scaled(x, self._preprocess)
         return x[0], (x.flatten(1) if is_input(y) else y)[0]
+
+
+class _Flowing(IterableDataset[tuple[Tensor, ...]]):
+    """Passes of an iterable dataset, each drawing other numbers."""
+
+    def __init__(self, part: FlowPart, preprocess: Preprocess) -> None:
+        self._part, self._preprocess, self._n_passes = part, preprocess, 0
+
+    def __iter__(self) -> Iterator[tuple[Tensor, ...]]:
+        self._n_passes += 1
+        for x, y in self._part.pieces(self._n_passes, 1):
+            x_1F = _scaled(x, self._preprocess)
+            yield x_1F[0], (x_1F.flatten(1) if is_input(y) else y)[0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from tuner.data.datasets import ItemSource
 from tuner.data.encoders import ItemEncoder, encode_item
 from tuner.data.lengths import row_lengths
+from tuner.data.target_units import TargetUnits
 from tuner.errors import DataError
 
 SHARE_OF_DEVICE = 0.5
@@ -45,9 +46,9 @@ class ArrayPart:
         rows = self.starts.index_select(0, indices)[:, None] + torch.arange(self.window, device=indices.device)
         return self.inputs.index_select(0, rows.flatten()).view(len(indices), self.window, *self.inputs.shape[1:])
 
-    def with_targets(self, targets: Tensor) -> ArrayPart:
-        """The same inputs with other targets."""
-        return replace(self, targets=targets, _on_device={})
+    def in_units(self, units: TargetUnits) -> ArrayPart:
+        """The same inputs with scaled targets."""
+        return replace(self, targets=units.scaled(self.targets), _on_device={})
 
     def on(self, device: torch.device) -> ArrayPart:
         """The part with its rows on a CUDA device that has room for them, copied once; else the part itself."""
@@ -85,6 +86,21 @@ class ItemCost:
     cpu_s: float
 
 
+BatchMaker = Callable[[list[int], Tensor], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _InUnits:
+    """Batches whose targets, which are made with them, are scaled."""
+
+    batched: BatchMaker
+    units: TargetUnits
+
+    def __call__(self, rows: list[int], targets: Tensor) -> tuple[Tensor, Tensor]:
+        x, y = self.batched(rows, targets)
+        return x, self.units.scaled(y)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamPart:
     """Items that are read when they are needed, and their targets, which were read once."""
@@ -94,18 +110,23 @@ class StreamPart:
     """The number of each row among all items."""
     targets: Tensor
     encoder: ItemEncoder
+    batched: BatchMaker | None = None
+    """Makes a batch of the items of some rows, whose targets are given; None where rows are stacked."""
     costs: list[ItemCost] = field(default_factory=list, repr=False)
     """What an item takes, once it was measured in this process."""
 
     def __len__(self) -> int:
         return len(self.targets)
 
-    def with_targets(self, targets: Tensor) -> StreamPart:
-        """The same items with other targets."""
-        return replace(self, targets=targets)
+    def in_units(self, units: TargetUnits) -> StreamPart:
+        """The same items with scaled targets."""
+        batched = None if self.batched is None else _InUnits(batched=self.batched, units=units)
+        return replace(self, targets=units.scaled(self.targets), batched=batched)
 
     def read(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Inputs in stored form and targets of some rows of this part; DataError names the item that cannot be read."""
+        if self.batched is not None:
+            return self.batched(self.rows[list(indices)].tolist(), self.targets[list(indices)])
         inputs = []
         for row in self.rows[list(indices)].tolist():
             x, _ = self.items.read(row)
@@ -116,7 +137,8 @@ class StreamPart:
         return torch.stack(inputs), self.targets[list(indices)]
 
 
-Part = ArrayPart | StreamPart
+StoredPart = ArrayPart | StreamPart
+"""A part whose rows can be read in any order."""
 
 
 def is_input(targets: Tensor) -> bool:

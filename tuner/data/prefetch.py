@@ -11,20 +11,23 @@ from torch import Tensor
 Pair = tuple[Tensor, Tensor]
 
 
-def moved(batches: Iterable[Pair], device: torch.device) -> Iterator[Pair]:
-    """The same batches on the device, in the same order; on the CPU, and when they are there already, as they are."""
+def moved(batches: Iterable[Pair], device: torch.device, *, pins: bool = True) -> Iterator[Pair]:
+    """The same batches on the device, in the same order; on the CPU, and when they are there already, as they are.
+
+    Memory that is not pinned (page-locked) for the copy has to be waited for.
+    """
     if device.type == "cuda":
-        return _prefetched(batches, device)
+        return _prefetched(batches, device, pins=pins)
     if device.type == "cpu":
         return iter(batches)
     return ((x.to(device), y.to(device)) for x, y in batches)
 
 
-def _prefetched(batches: Iterable[Pair], device: torch.device) -> Iterator[Pair]:
+def _prefetched(batches: Iterable[Pair], device: torch.device, *, pins: bool) -> Iterator[Pair]:
     stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
     ahead: _Copied | None = None
     for batch in batches:
-        copied = _Copied.start(batch, device, stream)
+        copied = _Copied.start(batch, device, stream, pins=pins)
         if ahead is not None:
             yield ahead.handed_over()
         ahead = copied
@@ -41,9 +44,9 @@ class _Copied:
     device: torch.device
 
     @classmethod
-    def start(cls, batch: Pair, device: torch.device, stream: torch.cuda.Stream) -> _Copied:
+    def start(cls, batch: Pair, device: torch.device, stream: torch.cuda.Stream, *, pins: bool) -> _Copied:
         with torch.cuda.stream(stream):
-            x, y = (_pinned(tensor).to(device, non_blocking=True) for tensor in batch)
+            x, y = ((_pinned(tensor) if pins else tensor).to(device, non_blocking=True) for tensor in batch)
             is_there = torch.cuda.Event()  # type: ignore[no-untyped-call]
             is_there.record(stream)
         return cls(batch=(x, y), is_there=is_there, device=device)

@@ -22,12 +22,15 @@ from tuner.data.cache import DamagedError, FileRecord
 from tuner.data.character_rows import CharacterRows
 from tuner.data.datasets import Items, ItemSource
 from tuner.data.decoded import Decoded, Request, WantedTask
+from tuner.data.flows import FlowPart, Part
 from tuner.data.info import DataInfo
 from tuner.data.key_splits import split_by_keys
-from tuner.data.parts import ArrayPart, Part, StreamPart
+from tuner.data.parts import ArrayPart, StoredPart, StreamPart
 from tuner.data.preprocess import Preprocess
 from tuner.data.sources import SOURCES
-from tuner.data.sources.python_dataset import read_test
+from tuner.data.sources.collated_dataset import BatchReader
+from tuner.data.sources.iterable_dataset import FlowRows
+from tuner.data.sources.python_dataset import batches_of, open_flow, open_sealed, read_test
 from tuner.data.splits import PARTS, Indices, SplitRows, split_rows
 from tuner.data.tables import TableEncoder
 from tuner.data.target_units import TargetUnits
@@ -37,7 +40,19 @@ from tuner.errors import DataError
 
 FORMAT = 2
 """Raised when what is stored changes its meaning; folders of another format are not opened."""
-NOT_DECODED = {"batch_size", "num_workers", "drop_last", "augment", "perturb", "bucket", "sampler"}
+NOT_DECODED = {
+    "batch_size",
+    "num_workers",
+    "pin_memory",
+    "prefetch_factor",
+    "persistent_workers",
+    "timeout",
+    "drop_last",
+    "augment",
+    "perturb",
+    "bucket",
+    "sampler",
+}
 """Options that may vary from trial to trial without the data being decoded again."""
 
 logger = logging.getLogger(__name__)
@@ -49,11 +64,13 @@ class Prepared:
 
     info: DataInfo
     train: Part
-    val: Part
+    val: StoredPart
     preprocess: Preprocess
+    base_dir: Path
+    """The folder of the space file."""
     row_numbers: Callable[[str], Indices] = field(repr=False)
     """Of train, val or test: what the source calls each row of the part."""
-    _open_test: Callable[[], Part | None] = field(repr=False)
+    _open_test: Callable[[], StoredPart | None] = field(repr=False)
     _in_units: dict[TargetUnits, Prepared] = field(default_factory=dict, repr=False)
 
     def in_units(self, units: TargetUnits | None) -> Prepared:
@@ -61,11 +78,10 @@ class Prepared:
         if units is None:
             return self
         if units not in self._in_units:
-            train = self.train.with_targets(units.scaled(self.train.targets))
-            self._in_units[units] = replace(self, train=train, _in_units={})
+            self._in_units[units] = replace(self, train=self.train.in_units(units), _in_units={})
         return self._in_units[units]
 
-    def open_test(self) -> Part | None:
+    def open_test(self) -> StoredPart | None:
         """The test rows, None when there are none; for the final evaluation alone, as a search must not see them."""
         return self._open_test()
 
@@ -162,7 +178,14 @@ def _decode(
     scratch.rmdir()
     fingerprint = _fingerprint(decoded, preprocess, files)
     info = _info(data, decoded, split, preprocess, fingerprint)
-    return {"format": FORMAT, "info": info.to_json(), "preprocess": preprocess.to_json(), "files": files}
+    flow = {"skip": decoded.rows.skip} if isinstance(decoded.rows, FlowRows) else None
+    return {
+        "format": FORMAT,
+        "info": info.to_json(),
+        "preprocess": preprocess.to_json(),
+        "files": files,
+        **({"flow": flow} if flow else {}),
+    }
 
 
 def _split(decoded: Decoded, data: Data, seed: int) -> SplitRows:
@@ -285,17 +308,24 @@ def _open(folder: Path, data: Data, base_dir: Path, seed: int, *, is_fresh: bool
     info = DataInfo.from_json(content["info"])
     preprocess = Preprocess.from_json(content["preprocess"])
     records = {name: FileRecord(**record) for name, record in content["files"].items()}
-    items = None if info.in_memory else _open_items(data, base_dir, info)
+    flow = content.get("flow")
+    items = None if info.in_memory or flow else _open_items(data, base_dir, info)
 
-    def part(name: str) -> Part:
-        return _open_part(folder, name, records, preprocess, items, is_fresh=is_fresh and name != "test")
+    batched = batches_of(data, items, base_dir) if isinstance(data, PythonData) and isinstance(items, Items) else None
 
-    def test() -> Part | None:
+    def part(name: str) -> StoredPart:
+        return _open_part(folder, name, records, preprocess, items, batched, is_fresh=is_fresh and name != "test")
+
+    def test() -> StoredPart | None:
         if info.n_test and _file_name("test", "targets") not in records:
             encoder: Any = preprocess.encoder
-            sealed = _open_items(data, base_dir, info)
+            sealed: ItemSource
+            if flow and isinstance(data, PythonData):
+                sealed = open_sealed(data, base_dir)
+            else:
+                sealed = _open_items(data, base_dir, info)
             assert isinstance(sealed, Items), f"{data.kind} has read its test part"
-            return read_test(sealed, encoder, info, seed=seed)
+            return read_test(sealed, encoder, info, seed=seed, batched=batched and replace(batched, items=sealed))
         try:
             return part("test") if info.n_test else None
         except DamagedError as error:
@@ -310,9 +340,10 @@ def _open(folder: Path, data: Data, base_dir: Path, seed: int, *, is_fresh: bool
 
     return Prepared(
         info=info,
-        train=part("train"),
+        train=_open_flow(folder, records, data, base_dir, preprocess, info, flow["skip"]) if flow else part("train"),
         val=part("val"),
         preprocess=preprocess,
+        base_dir=base_dir,
         row_numbers=row_numbers,
         _open_test=test,
     )
@@ -324,9 +355,10 @@ def _open_part(
     records: dict[str, FileRecord],
     preprocess: Preprocess,
     items: ItemSource | None,
+    batched: BatchReader | None,
     *,
     is_fresh: bool,
-) -> Part:
+) -> StoredPart:
     def rows_of(what: str) -> torch.Tensor:
         file_name = _file_name(name, what)
         return cache.open_rows(folder / file_name, records[file_name], is_fresh=is_fresh)
@@ -338,7 +370,23 @@ def _open_part(
     if items is None:
         return ArrayPart(inputs=rows_of("inputs"), targets=targets)
     encoder: Any = preprocess.encoder
-    return StreamPart(items=items, rows=rows_of("rows").clone(), targets=targets, encoder=encoder)
+    return StreamPart(items=items, rows=rows_of("rows").clone(), targets=targets, encoder=encoder, batched=batched)
+
+
+def _open_flow(
+    folder: Path,
+    records: dict[str, FileRecord],
+    data: Data,
+    base_dir: Path,
+    preprocess: Preprocess,
+    info: DataInfo,
+    skip: int,
+) -> FlowPart:
+    assert isinstance(data, PythonData), f"{data.kind} is no iterable dataset"
+    name = _file_name("train", "targets")
+    targets = cache.open_rows(folder / name, records[name], is_fresh=False).clone()
+    encoder: Any = preprocess.encoder
+    return FlowPart(items=open_flow(data, base_dir), skip=skip, targets=targets, encoder=encoder, info=info)
 
 
 def _open_items(data: Data, base_dir: Path, info: DataInfo) -> ItemSource:

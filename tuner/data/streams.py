@@ -6,32 +6,23 @@ whole of a trial, serve its training and its validation part, and still give the
 
 from __future__ import annotations
 
-import ctypes
 import math
-import multiprocessing
-import os
-import signal
-import sys
 import time
-import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from tuner import seeding
 from tuner.data.global_rng import seeded
-from tuner.data.parts import ItemCost, Part, StreamPart
+from tuner.data.loaders import LoaderOptions, loaded, start_loader
+from tuner.data.parts import ItemCost, StoredPart, StreamPart
 from tuner.errors import DataError
 
 Stored = tuple[Tensor, Tensor]
 """Inputs in stored form, and targets."""
-
-_PR_SET_PDEATHSIG = 1
-"""Of linux/prctl.h."""
 
 MAX_LOADERS = 8
 CHEAP_BATCH_S = 2e-3
@@ -56,12 +47,12 @@ class Request:
 class StreamLoader:
     """Reads batches of some parts in this process, or in `num_workers` processes that end with this object."""
 
-    def __init__(self, parts: Sequence[StreamPart], *, num_workers: int, pin_memory: bool = False) -> None:
+    def __init__(self, parts: Sequence[StreamPart], *, num_workers: int, options: LoaderOptions | None = None) -> None:
         self.num_workers = num_workers
         self._parts = tuple(parts)
         self._dataset = _Batches(self._parts)
         self._requests = _Requests()
-        self._pin_memory = pin_memory
+        self.options = options or LoaderOptions()
         self._loader: DataLoader[Any] | None = None
 
     def number_of(self, part: StreamPart) -> int:
@@ -80,29 +71,8 @@ class StreamLoader:
             return (self._dataset[request] for request in requests)
         self._requests.now = requests
         if self._loader is None:
-            self._loader = self._start()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12: fork in a process with threads
-            return iter(self._loader)
-
-    def _start(self) -> DataLoader[Any]:
-        # Forked, so that a dataset from a user's own file needs no pickling; elsewhere than on Linux as Python has it.
-        context = multiprocessing.get_context("fork") if sys.platform == "linux" else None
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # more processes than cores: what the user asked for
-            return DataLoader(
-                self._dataset,
-                batch_size=None,
-                sampler=self._requests,
-                collate_fn=_unchanged,
-                num_workers=self.num_workers,
-                persistent_workers=True,
-                pin_memory=self._pin_memory,
-                multiprocessing_context=context,
-                worker_init_fn=_DieWith(os.getpid()),
-                # Without a generator of its own, every loader draws from the one that dropout uses.
-                generator=torch.Generator().manual_seed(0),
-            )
+            self._loader = start_loader(self._dataset, self._requests, self.num_workers, self.options)
+        return loaded(self._loader, self.options.timeout)
 
 
 class _Requests(Sampler[Request]):
@@ -130,31 +100,10 @@ class _Batches(Dataset[Any]):
             return error
 
 
-def _unchanged(batch: Any) -> Any:
-    return batch
-
-
-class _DieWith:
-    """Has a loader's process killed as soon as its parent dies, also while it hangs in a user's code (Linux).
-
-    torch looks for the parent every 5 seconds, and only between two batches.
-    """
-
-    def __init__(self, parent: int) -> None:
-        self._parent = parent
-
-    def __call__(self, _loader: int) -> None:
-        if sys.platform != "linux":
-            return
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != self._parent:  # it died before that
-            os._exit(1)
-
-
 # ------------------------------------------------------------------------------------------------------------ how many
 
 
-def choose_loaders(setting: int | Literal["auto"], part: Part, *, batch_size: int, n_cores: int) -> int:
+def choose_loaders(setting: int | Literal["auto"], part: StoredPart, *, batch_size: int, n_cores: int) -> int:
     """Loader processes for a part: none for stored rows, what the user set, or what `n_loaders` finds.
 
     `n_cores` are those that this process may keep busy, itself included.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from tuner.data.loaders import LoaderError
 from tuner.errors import TunerError
 from tuner.training.events import Outcome, TrialEnd
 from tuner.training.job import TrainJob
@@ -26,7 +27,7 @@ def ended_by(job: TrainJob, error: BaseException) -> TrialEnd:
     if isinstance(error, TunerError):
         _log.error("%s", error)
         return _end(job, Outcome.INFEASIBLE, str(error), f"{type(error).__name__}: {error}")
-    if isinstance(error, OwnCodeError):
+    if isinstance(error, (OwnCodeError, LoaderError)):
         _log.error("%s", error)
         return _end(job, Outcome.CRASHED, str(error), str(error))
     if is_out_of_memory(error):

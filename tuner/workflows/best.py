@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tuner.config.code import fingerprints, targets_of
+from tuner.config.code import data_code, fingerprints, targets_of
 from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
 from tuner.config.schema.losses import PythonLoss
 from tuner.config.schema.model_kinds.hub import Hub
@@ -287,14 +287,23 @@ def _with_code(config: TrialConfig, base_dir: Path, folder: Path) -> TrialConfig
         section = getattr(config, name)
         path = target_file(section.target, base_dir) if isinstance(section, python) else None
         if path is not None:
-            copy = folder / CODE / name / path.name  # a folder a section: both may have a file of this name
-            copy.parent.mkdir(parents=True)
-            shutil.copyfile(path, copy)
-            target = f"{name}/{path.name}:{section.target.rpartition(':')[2]}"
-            sections[name] = section.model_copy(update={"target": target})
+            sections[name] = section.model_copy(update={"target": _copied(section.target, path, folder, name)})
+    for key, target in data_code(config).items():
+        path = target_file(target, base_dir)
+        if path is not None:
+            data = sections.get("data", config.data)
+            sections["data"] = data.model_copy(update={key: _copied(target, path, folder, "data")})
     if isinstance(config.model, Hub) and config.model.source == "local":
         sections["model"] = _with_repository(config.model, base_dir, folder / CODE / "model")
     return config.model_copy(update=sections)
+
+
+def _copied(target: str, path: Path, folder: Path, section: str) -> str:
+    """Copy a file of the user's code, and name the target in the copy."""
+    copy = folder / CODE / section / path.name  # a folder a section: both may have a file of this name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(path, copy)
+    return f"{section}/{path.name}:{target.rpartition(':')[2]}"
 
 
 def _with_repository(model: Hub, base_dir: Path, folder: Path) -> Hub:

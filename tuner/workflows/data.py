@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuner.config.schema import Data, TrialConfig
+from tuner.config.schema import Data, SklearnData, TrialConfig
 from tuner.config.spec import Spec, find_file, load
 from tuner.data.feed import Feed
 from tuner.data.prepare import Prepared, prepare, read_source
@@ -123,7 +123,8 @@ def _source(data: Data, base_dir: Path) -> str:
     names = [os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path) for path in files]
     more = f" and {len(names) - 2} more" if len(names) > 2 else ""  # noqa: PLR2004
     target = getattr(data, "target", "") if data.kind == "python" else ""
-    return target or ", ".join(names[:2]) + more or f"scikit-learn's {data.kind}"
+    without_file = "scikit-learn" if isinstance(data, SklearnData) else "no file"
+    return target or ", ".join(names[:2]) + more or without_file
 
 
 def _loading(prepared: Prepared, base: TrialConfig, data: Data) -> tuple[str, float]:

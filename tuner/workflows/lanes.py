@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tuner.config.lanes import fixed_params, is_free, lane_key
-from tuner.config.schema import GridSampler, Search, TrialConfig
+from tuner.config.schema import GridSampler, PythonData, Search, TrialConfig
 from tuner.space.parameters import Choices, IntRange, Params, Space
 from tuner.workflows.placement import Remembered
 
@@ -86,6 +86,7 @@ class LanePlan:
             config.is_own_training
             # Their batches differ in length, and a lane would be padded as its company is: other sums, other bits.
             or (self.on_cpu and config.data.is_padded)
+            or (isinstance(config.data, PythonData) and config.data.is_padded)  # a collate function: likewise
             or self.search.lanes == 1
             or (self.search.lanes == "auto" and self.on_cpu and n_workers == 1)
         ):

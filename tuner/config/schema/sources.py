@@ -99,6 +99,10 @@ class Augment(Section):
     """Put a rectangle of another image into every image, of a share from Beta(cutmix, cutmix); 0 leaves them."""
 
 
+OwnCode = Annotated[str, Field(pattern=r"^[^:]+:[^:]+$")]
+"""`file.py:Name` or `package.module:Name`."""
+
+
 class DataSection(Section):
     """What every data source takes."""
 
@@ -109,6 +113,14 @@ class DataSection(Section):
     split: Split = Split()
     num_workers: Annotated[int, Field(ge=0)] | Literal["auto"] = "auto"
     """Loader processes of a trial, for streamed data only; `auto` follows the time an item takes and the free cores."""
+    pin_memory: Literal["auto"] | bool = "auto"
+    """Page-locked memory for streamed batches, from which a GPU copies while it computes; auto: where there is one."""
+    prefetch_factor: Annotated[int, Field(ge=1, le=1000)] | None = None
+    """Batches that each loader process reads ahead; null for torch's 2."""
+    persistent_workers: bool = True
+    """Keep the loader processes for all epochs of a trial, and for its validation."""
+    timeout: Annotated[float, Field(ge=0.0)] = 0.0
+    """Seconds to wait for a batch of the loader processes; the trial is then tried again. 0 waits for ever."""
     drop_last: bool = False
     """Leave out the last batch of an epoch when it is not full."""
     normalize: bool = True
@@ -116,8 +128,9 @@ class DataSection(Section):
     scale_targets: bool = True
     """Regression: train on targets of mean 0 and deviation 1; predictions, metrics and losses stay in the data's
     units."""
-    sampler: Literal["shuffle", "weighted"] = "shuffle"
-    """How the rows of an epoch are drawn: each once, or with replacement so that all classes come equally often."""
+    sampler: Literal["shuffle", "weighted"] | OwnCode = "shuffle"
+    """How the rows of an epoch are drawn: each once, or with replacement so that all classes come equally often, or as
+    a sampler of your own says (`file.py:Name`)."""
     augment: Augment = Augment()
     task: Task = "auto"
     """What the targets are: classification (a class), multilabel (a 0 or 1 for each of several labels), regression (one
@@ -129,6 +142,23 @@ class DataSection(Section):
     def own_task(self) -> Task:
         """The task that the kind alone settles; auto where only the data can tell."""
         return "auto"
+
+    @model_validator(mode="after")
+    def _loader_options_have_loaders(self) -> Self:
+        given = [
+            name
+            for name, is_given in (
+                ("prefetch_factor", self.prefetch_factor is not None),
+                ("persistent_workers", not self.persistent_workers),
+                ("timeout", self.timeout > 0),
+            )
+            if is_given
+        ]
+        if self.num_workers == 0 and given:
+            raise ValueError(
+                f"{given[0]}: is for loader processes, and num_workers: 0 has none; leave it out, or raise that"
+            )
+        return self
 
     @model_validator(mode="after")
     def _task_fits_the_kind(self) -> Self:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuner.data.datasets import Items, ItemSource
+from tuner.data.datasets import ItemSource
 from tuner.data.decoded import Decoded, Request
 from tuner.data.sources import (
     array_files,
@@ -68,7 +68,7 @@ SOURCES: dict[str, Source] = {
     "text": Source(files=text.files, read=text.read),
     "huggingface": Source(files=huggingface.files, read=huggingface.read),
     "characters": Source(files=characters.files, read=characters.read),
-    "python": Source(files=python_dataset.files, read=python_dataset.read, open_items=Items.open),
+    "python": Source(files=python_dataset.files, read=python_dataset.read, open_items=python_dataset.open_rows),
     "audio": Source(files=audio.files, read=audio.read),
     "npz": _ARRAYS,
     "tensors": _ARRAYS,

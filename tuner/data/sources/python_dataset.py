@@ -21,19 +21,21 @@ import torch
 from tuner import seeding
 from tuner.config.schema import PythonData
 from tuner.data.cache import write_rows
-from tuner.data.datasets import Items, ItemSource, load
-from tuner.data.decoded import CHUNK_BYTES, ArrayRows, Decoded, Request, Rows, Task, WantedTask
+from tuner.data.collating import Collate
+from tuner.data.datasets import Items, ItemSource, MapStyle, in_order, load, open_parts
+from tuner.data.decoded import CHUNK_BYTES, ArrayRows, Decoded, Request, Rows
 from tuner.data.encoders import ImageEncoder, ItemEncoder, encode_item, encoder_of_item
 from tuner.data.global_rng import moved_since, seeded, states
 from tuner.data.info import DataInfo
-from tuner.data.item_keys import TARGET_KEYS
-from tuner.data.items import stored_form
-from tuner.data.named import NamedEncoder, stored_input
-from tuner.data.parts import ArrayPart, Part, StreamPart
+from tuner.data.iterated import Iterated
+from tuner.data.named import NamedEncoder, same_inputs, stored_inputs
+from tuner.data.own_targets import known_targets, labels_of, target_value, targets_of
+from tuner.data.parts import ArrayPart, StoredPart, StreamPart
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array, float_scaling, pixel_scaling
+from tuner.data.sources.collated_dataset import BatchReader, look, read_collated
+from tuner.data.sources.iterable_dataset import is_random, read_flow
 from tuner.data.splits import Indices
-from tuner.data.targets import check_indicators, check_tokens
 from tuner.errors import DataError
 from tuner.registry import target_file
 
@@ -60,7 +62,19 @@ def files(data: PythonData, base_dir: Path) -> tuple[Path, ...]:
 
 def read(data: PythonData, request: Request) -> Decoded:
     with seeded(seeding.derive(request.seed, "decode")):
-        items = Items.open(data, request.base_dir)
+        parts = open_parts(data, request.base_dir)
+        flow = _flow(data, parts)
+        if flow is not None and Collate.of(data, flow, request.base_dir) is not None:
+            raise DataError(
+                f"{flow.title}: a collate function needs items that are kept; set data.in_memory: auto or true, or give"
+                " items of one shape"
+            )
+        if flow is not None:
+            return read_flow(data, request, flow, in_order(data, parts))
+        items = Items.of(data, parts)
+        collate = Collate.of(data, items.parts["train"], request.base_dir)
+        if collate is not None:
+            return read_collated(data, request, items, collate, _given(items))
         n_open = len(items) - items.sizes.get("test", 0)
         if not n_open:
             raise DataError(f"{data.target}: the dataset has no items")
@@ -74,9 +88,9 @@ def read(data: PythonData, request: Request) -> Decoded:
         else:
             rows = StreamRows(items=items, encoder=encoder, seed=request.seed)
             content = _hash(chunks, ignored=random)
-    task, targets = _targets(items, values, request.task)
+    task, targets = targets_of(items, values, request.task, items.sizes["train"])
     given = _given(items)
-    labels = _labels(items, task, targets[: items.sizes["train"]])
+    labels = labels_of(items, task, targets[: items.sizes["train"]])
     return Decoded(
         task=task,
         labels=labels,
@@ -89,42 +103,69 @@ def read(data: PythonData, request: Request) -> Decoded:
     )
 
 
-def read_test(items: Items, encoder: ItemEncoder, info: DataInfo, *, seed: int) -> Part:
+def _flow(data: PythonData, parts: Mapping[str, MapStyle | Iterated]) -> Iterated | None:
+    """The training part, where it is an iterable that is read anew in every epoch."""
+    train = parts["train"]
+    if not isinstance(train, Iterated):
+        if data.epoch_items is not None:
+            raise DataError("data.epoch_items is for iterable datasets; take train.batches_per_epoch for this one")
+        return None
+    if data.in_memory is True and data.epoch_items is not None:
+        raise DataError("data.in_memory: true keeps one whole pass; leave data.epoch_items out, or set it to false")
+    if data.in_memory is True:
+        return None
+    # A collate function makes its batches anew of items that are kept; so nothing is said of them here.
+    if data.in_memory is False or data.epoch_items is not None or is_random(train):
+        return train
+    return None if train.fits(SHARE_OF_MEMORY * available_memory_bytes()) else train
+
+
+def open_rows(data: PythonData, base_dir: Path) -> Items:
+    """The items of a study that has begun."""
+    return Items.of(data, open_parts(data, base_dir))
+
+
+def open_flow(data: PythonData, base_dir: Path) -> Iterated:
+    """The training part of a study that has begun and reads it as a flow."""
+    train = open_parts(data, base_dir)["train"]
+    if not isinstance(train, Iterated):
+        raise DataError(
+            f"{data.target}: was an iterable dataset when the study began; restore it, or start another study"
+        )
+    return train
+
+
+def open_sealed(data: PythonData, base_dir: Path) -> Items:
+    """The test part of a study whose training part is a flow, which has no length."""
+    parts = open_parts(data, base_dir)
+    return Items.of(data, {"train": (), "test": parts["test"]})
+
+
+def batches_of(data: PythonData, items: Items, base_dir: Path) -> BatchReader | None:
+    """What makes batches of items, where the user's collate function does."""
+    collate = Collate.of(data, items.parts["train"], base_dir)
+    return None if collate is None else BatchReader(items=items, collate=collate)
+
+
+def read_test(
+    items: Items, encoder: ItemEncoder, info: DataInfo, *, seed: int, batched: BatchReader | None = None
+) -> StoredPart:
     """The items of the test part, read now for the first time; DataError names what is wrong with one."""
     rows = range(len(items) - items.sizes["test"], len(items))
+    if batched is not None:
+        with seeded(seeding.derive(seed, "decode")):
+            looked = look(items, rows, batched.collate)
+        targets = torch.from_numpy(known_targets(lambda row: items.name(rows[row]), looked.values, info))
+        numbers = torch.arange(rows.start, rows.stop)
+        return StreamPart(items=items, rows=numbers, targets=targets, encoder=encoder, batched=batched)
     values: list[Array] = []
     with seeded(seeding.derive(seed, "decode")):
         chunks = _chunks(items, rows, encoder, values)
         stored = [chunk for chunk in chunks if info.in_memory]
-    for row, value in zip(rows, values, strict=True):
-        if info.task in ("regression", "multilabel") and len(value) != info.n_targets:
-            raise DataError(f"{items.name(row)}: {len(value)} targets; the training items have another number")
-    targets = torch.from_numpy(_test_targets(items, rows, np.stack(values), info))
+    targets = torch.from_numpy(known_targets(lambda row: items.name(rows[row]), values, info))
     if info.in_memory:
         return ArrayPart(inputs=torch.from_numpy(np.concatenate(stored)), targets=targets)
     return StreamPart(items=items, rows=torch.arange(rows.start, rows.stop), targets=targets, encoder=encoder)
-
-
-def _test_targets(items: Items, rows: range, table: Array, info: DataInfo) -> Array:
-    if info.task == "autoencoding":
-        return np.zeros((len(table), 0), dtype=np.float32)
-    if info.task == "language":
-        return _tokens(items, table, info.n_targets, rows.start)
-    if info.task == "multilabel":
-        return _indicators(items, table, info.labels, rows.start)
-    if info.task == "regression":
-        return _quantities(items, table, rows.start)
-    if table.shape[1] != 1:
-        raise DataError(f"{items.name(rows[0])}: {table.shape[1]} targets; the training items have another number")
-    labels = table[:, 0]
-    wrong = np.flatnonzero((labels != np.floor(labels)) | (labels < 0) | (labels >= info.n_targets))
-    if len(wrong):
-        row = int(wrong[0])
-        raise DataError(
-            f"{items.name(rows[row])}: label {labels[row]}; expected whole numbers from 0 to {info.n_targets - 1}"
-            f" ({len(wrong)} of {len(labels)} items)"
-        )
-    return labels.astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -173,7 +214,7 @@ def _is_random(items: Items, n_open: int) -> bool:
     before = states()
     for row in np.unique(np.linspace(0, n_open - 1, N_PROBED).astype(np.int64)).tolist():
         first, *others = (_read_stored(items, row) for _ in range(N_ASKED))
-        if not all(_are_equal(first, other) for other in others):
+        if not all(same_inputs(first, other) for other in others):
             return True
     return moved_since(before)
 
@@ -189,15 +230,9 @@ def _read_stored(items: Items, row: int) -> dict[str, Array]:
     """The inputs of an item by name, of whatever shape; one input has none."""
     x, _ = items.read(row)
     try:
-        if isinstance(x, Mapping):
-            return {name: stored_input(name, value) for name, value in x.items()}
-        return {"": stored_form(x)}
+        return stored_inputs(x)
     except ValueError as error:
         raise DataError(f"{items.name(row)}: {error}") from error
-
-
-def _are_equal(one: dict[str, Array], other: dict[str, Array]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
 
 
 def _is_stacked(data: PythonData, n_items: int, encoder: ItemEncoder, *, random: bool) -> bool:
@@ -225,7 +260,7 @@ def _chunks(items: Items, rows: range, encoder: ItemEncoder, values: list[Array]
     for row in rows:
         x, y = items.read(row)
         piece.append(_encode(items, row, x, encoder))
-        values.append(_target_value(items, row, y))
+        values.append(target_value(items.name, row, y))
         if len(piece) * row_bytes >= CHUNK_BYTES:
             yield np.stack(piece)
             piece = []
@@ -261,92 +296,3 @@ def _given(items: Items) -> dict[str, Indices]:
             given[part] = np.arange(begins, begins + size)
         begins += size
     return given
-
-
-def _target_value(items: Items, row: int, y: Any) -> Array:
-    if y is None:
-        return np.zeros(0, dtype=np.float32)
-    value = y.detach().cpu().numpy() if isinstance(y, torch.Tensor) else np.asarray(y)
-    if value.dtype.kind not in "biuf" or value.ndim > 1 or value.size == 0:
-        raise DataError(
-            f"{items.name(row)}: the target is {y!r:.60}; expected a class from 0 to K-1 (int), a number (float),"
-            " or a vector of numbers"
-        )
-    return np.asarray(value).reshape(-1)
-
-
-def _targets(items: Items, values: list[Array], wanted: WantedTask) -> tuple[Task, Array]:
-    width = len(values[0])
-    for row, value in enumerate(values):
-        if len(value) != width:
-            raise DataError(f"{items.name(row)}: {len(value)} targets; expected {width}, as the first item has")
-    table = np.stack(values)
-    if not width and wanted != "autoencoding":
-        raise DataError(
-            f"{items.name(0)}: no target; expected (x, y), or a dict with one of {', '.join(TARGET_KEYS)}; name its key"
-            " in data.target_key, or set data.task: autoencoding where there is none"
-        )
-    if wanted == "autoencoding":
-        return wanted, np.zeros((len(table), 0), dtype=np.float32)
-    if wanted == "language":
-        return wanted, _tokens(items, table)
-    if wanted == "multilabel":
-        return wanted, _indicators(items, table, _column_names(items, table.shape[1]))
-    if wanted == "auto":
-        wanted = "regression" if table.dtype.kind == "f" else "classification"
-    return wanted, _quantities(items, table) if wanted == "regression" else _classes(items, table)
-
-
-def _tokens(items: Items, table: Array, n_tokens: int | None = None, first_row: int = 0) -> Array:
-    check_tokens(table, lambda row: items.name(first_row + row), n_tokens)
-    return table.astype(np.int64)
-
-
-def _indicators(items: Items, table: Array, names: tuple[str, ...], first_row: int = 0) -> Array:
-    check_indicators(table, names, lambda row: items.name(first_row + row))
-    return table.astype(np.float32)
-
-
-def _column_names(items: Items, n_columns: int) -> tuple[str, ...]:
-    names = items.class_names
-    return names if len(names) == n_columns else tuple(map(str, range(n_columns)))
-
-
-def _quantities(items: Items, table: Array, first_row: int = 0) -> Array:
-    with np.errstate(over="ignore"):
-        targets = table.astype(np.float32)
-    wrong = np.flatnonzero(~np.isfinite(targets).all(axis=1))
-    if len(wrong):
-        row = int(wrong[0])
-        raise DataError(
-            f"{items.name(first_row + row)}: the target is {table[row].tolist()};"
-            " expected finite numbers of float32's range"
-        )
-    return targets
-
-
-def _classes(items: Items, table: Array) -> Array:
-    if table.shape[1] != 1:
-        raise DataError(
-            f"{items.name(0)}: {table.shape[1]} targets; classification expects one class an item, as an int"
-        )
-    labels = table[:, 0]
-    n_train = items.sizes["train"]
-    wrong = np.flatnonzero((labels < 0) | (labels != np.floor(labels)) | ~(labels < n_train))
-    if len(wrong):
-        row = int(wrong[0])
-        raise DataError(
-            f"{items.name(row)}: label {labels[row]}; expected whole numbers from 0 to K-1, each class with rows of its"
-            f" own ({len(wrong)} of {len(labels)} items); number the classes 0, 1, ..., or take a regression metric"
-        )
-    return labels.astype(np.int64)
-
-
-def _labels(items: Items, task: Task, train_labels: Array) -> tuple[str, ...]:
-    if task == "multilabel":
-        return _column_names(items, train_labels.shape[1])
-    if task != "classification":
-        return ()
-    n_classes = int(train_labels.max(initial=-1)) + 1
-    names = items.class_names
-    return names[:n_classes] if len(names) >= n_classes else tuple(str(label) for label in range(n_classes))

@@ -15,8 +15,9 @@ import numpy as np
 
 from tuner.config.messages import suggestion
 from tuner.config.schema.images import TorchvisionData
-from tuner.data.datasets import Items, describe
+from tuner.data.datasets import Items
 from tuner.data.decoded import ArrayRows, Decoded, Request, Rows
+from tuner.data.describing import describe
 from tuner.data.fitting import Shape, natural_shape
 from tuner.data.items import is_pil, stored_form
 from tuner.data.scaling import Array

@@ -9,7 +9,7 @@ from tuner.data.named import NamedEncoder
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Scaling
 from tuner.data.tables import TableEncoder
-from tuner.data.tokens import TextEncoder
+from tuner.data.tokens import CharacterEncoder, TextEncoder
 from tuner.data.windows import WindowEncoder
 
 N_SHOWN = 3
@@ -24,6 +24,8 @@ def encoding_of(preprocess: Preprocess) -> str:
         parts.append(f"{len(table.columns)} columns as {table.shape[0]} features")
     elif isinstance(encoder, TextEncoder):
         parts.append(f"tokens of a vocabulary of {encoder.tokens.n_tokens}, at most {encoder.length} of a text")
+    elif isinstance(encoder, CharacterEncoder):
+        parts.append(f"{encoder.tokens.n_tokens} characters, {encoder.length} at a time")
     elif isinstance(encoder, ImageEncoder):
         parts.append("images, kept as 8-bit pixels")
     elif isinstance(encoder, NamedEncoder):

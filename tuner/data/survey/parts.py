@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -83,6 +84,8 @@ def target_texts(looked: Looked, info: DataInfo) -> list[str]:
         return [info.labels[label] for label in targets.tolist()]
     if targets.ndim > 1 and not targets.shape[1]:
         return ["itself"] * len(targets)
+    if info.task == "language":
+        return [f"what follows ({hashlib.blake2b(row, digest_size=4).hexdigest()})" for row in targets.numpy()]
     return [_text(row) for row in targets.reshape(len(targets), -1).tolist()]
 
 

@@ -23,6 +23,7 @@ from tuner.data.survey.rows import Looked
 from tuner.data.survey.twins import Twins, find_twins
 from tuner.data.tables import Columns
 from tuner.data.text_rows import TextRows
+from tuner.data.tokens import N_SPECIAL, CharacterEncoder, Vocabulary
 from tuner.data.window_rows import WindowRows
 
 N_SAMPLES = 8
@@ -177,12 +178,14 @@ def _samples(
     info = prepared.info
     places = _chosen(train, targets, info, n_samples)
     stored = train.take(places).numpy()
-    is_picture = isinstance(prepared.preprocess.encoder, ImageEncoder)
+    encoder = prepared.preprocess.encoder
+    is_picture = isinstance(encoder, ImageEncoder)
+    vocabulary = encoder.tokens if isinstance(encoder, CharacterEncoder) else None
     return [
         Sample(
             row=train.row(place),
             target=targets[place],
-            text="" if is_picture else _text_of(train.row(place), row, source),
+            text="" if is_picture else _text_of(train.row(place), row, source, vocabulary),
             picture=as_rgb(row) if is_picture else None,
         )
         for place, row in zip(places.tolist(), stored, strict=True)
@@ -203,7 +206,9 @@ def _chosen(train: Looked, targets: Sequence[str], info: DataInfo, n_samples: in
     return torch.tensor(turns[:n_samples])
 
 
-def _text_of(row: int, stored: Array, source: Decoded | None) -> str:
+def _text_of(row: int, stored: Array, source: Decoded | None, vocabulary: Vocabulary | None) -> str:
+    if vocabulary is not None:
+        return "".join(vocabulary.tokens[token - N_SPECIAL] if token >= N_SPECIAL else "?" for token in stored.tolist())
     columns = _columns(source)
     if columns is not None and source is not None:
         [at] = _table_rows(source, np.array([row]))
