@@ -325,6 +325,15 @@ def test_the_task_is_known_without_the_data(tmp_path: Path) -> None:
         load_spec(tmp_path / "x.yaml")
 
 
+def test_confirming_cuts_no_forecast_anew(tmp_path: Path) -> None:
+    (tmp_path / "x.yaml").write_text(SPACE % ("target: load", "optimizer.lr: [0.1, 0.2]"))
+    spec = load_spec(tmp_path / "x.yaml")
+    assert spec.on_cut(spec.base, 1) == spec.base
+    (tmp_path / "x.yaml").write_text(SPACE % ("form: wide, target: load", "optimizer.lr: [0.1, 0.2]"))
+    spec = load_spec(tmp_path / "x.yaml")
+    assert spec.on_cut(spec.base, 1) != spec.base
+
+
 def test_a_searched_window_needs_validation_rows_that_do_not_depend_on_it(tmp_path: Path) -> None:
     searched: Sequence[str] = ("target: load, look_back: true", "data.window: {low: 3, high: 9}")
     assert "look_back: true" in problems(tmp_path, "window: 5", searched[1])
