@@ -269,6 +269,20 @@ def test_a_csv_names_files_and_their_classes_or_numbers(tmp_path: Path) -> None:
     assert message == "list.csv:5: column 'clip': clips/low/3.wav: no such file"
 
 
+def test_sounds_of_a_group_stay_together_and_a_column_can_name_the_parts(tmp_path: Path) -> None:
+    folders(tmp_path / "clips")
+    rows = [(f"clips/{name}/{n}.wav", name, f"p{n % 5}", n % 5) for name in ("low", "high") for n in range(10)]
+    parts = {0: "val", 1: "test"}
+    lines = [f"{path},{name},{who},{parts.get(part, 'train')}" for path, name, who, part in rows]
+    (tmp_path / "list.csv").write_text("path,label,who,part\n" + "\n".join(lines))
+    info = prepared(tmp_path, path="list.csv", split={"by": "column", "column": "part"}).info
+    assert (info.n_train, info.n_val, info.n_test) == (12, 4, 4)
+    info = prepared(tmp_path, path="list.csv", split={"by": "group", "column": "who", "val": 0.2, "test": 0.2}).info
+    assert (info.n_train, info.n_val, info.n_test) == (12, 4, 4)
+    message = refusal(tmp_path, path="clips", split={"by": "group", "column": "who"})
+    assert message == "data.split.column: clips is a folder and has no columns; take a .csv of files and labels"
+
+
 def test_shorter_sounds_get_silence_and_longer_ones_lose_their_ends(tmp_path: Path) -> None:
     folders(tmp_path / "sounds")
     write(tmp_path / "sounds" / "low" / "long.wav", np.concatenate([np.zeros(500), np.full(1000, 0.5), np.zeros(500)]))
@@ -381,6 +395,10 @@ def test_options_that_do_not_fit_the_sounds_are_refused(options: dict[str, Any],
         ({"features": "mfcc", "n_mfcc": 50}, "50 coefficients of 40 bands; at most n_mels"),
         ({"f_min": 300.0, "f_max": 200.0}, "must be above f_min (300), got 200"),
         ({"features": "waveform", "layout": "sequence"}, "sequence is for bands over time; waveform is always (C, L)"),
+        (
+            {"split": {"by": "time", "column": "t"}},
+            "by: time is for tables; sounds in a csv can be split by: group or column",
+        ),
         ({"augment": {"kind": "light"}}, "light is for images, and sounds are none; leave it out"),
     ),
 )

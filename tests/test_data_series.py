@@ -311,6 +311,11 @@ def problems(folder: Path, data: str, space: str = "optimizer.lr: [0.1, 0.2]") -
         ("form: wide, time: t", "data.time: form wide has a row a series; leave it out"),
         ("length: 5", "data.length: is for form long or wide, and this is windows; leave it out"),
         ("task: classification", "data.task: series is for regression, not for classification"),
+        ("split: {by: time, column: t}", "data.split: a forecast is cut in time by itself; leave by and column out"),
+        (
+            "form: wide, split: {by: time, column: t}",
+            "data.split: by: time is for tables; whole series can be split by",
+        ),
         ("split: {folds: 3}", "data.split: folds would validate on the past of what they train on; leave folds out"),
         ("augment: {kind: light}", "data.augment: light is for images"),
     ),

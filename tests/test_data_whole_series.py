@@ -126,6 +126,18 @@ def test_prediction_takes_rows_as_they_are_in_the_table(tmp_path: Path) -> None:
     assert preprocess(np.zeros((5, 6))).shape == (5, 6, 1)
 
 
+@pytest.mark.parametrize("table", (wide(), long()), ids=("wide", "long"))
+def test_series_of_a_group_stay_together_and_a_column_can_name_the_parts(table: pd.DataFrame, tmp_path: Path) -> None:
+    series = table["who"].str[1:].astype(int) if "who" in table else pd.Series(np.arange(N), index=table.index)
+    table = table.assign(clinic=series % 5, part=(series % 5).map({0: "val", 1: "test"}).fillna("train"))
+    named = prepared(tmp_path, table, split={"by": "column", "column": "part"}, drop=["clinic"])
+    assert (named.info.n_train, named.info.n_val, named.info.n_test) == (18, 6, 6)
+    split = {"by": "group", "column": "clinic", "val": 0.2, "test": 0.2}
+    grouped = prepared(tmp_path, table, split=split, drop=["part"])
+    assert (grouped.info.n_train, grouped.info.n_val, grouped.info.n_test) == (18, 6, 6)
+    assert grouped.info.input_shape == named.info.input_shape
+
+
 def test_missing_steps_are_refused_with_their_place_or_filled(tmp_path: Path) -> None:
     in_rows, in_steps = wide(), long().sort_values(["who", "at"], ignore_index=True)
     in_rows.loc[7, "t1"] = np.nan

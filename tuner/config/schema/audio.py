@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -31,6 +31,7 @@ class AudioData(DataSection):
     """Wav files, a folder a class or with a table of their labels."""
 
     kind: Literal["audio"] = "audio"
+    has_columns: ClassVar[bool] = True
     path: str
     """A folder with a folder a class (below train, val and test where it has those), or a .csv of files and targets."""
     file: str = "path"
@@ -69,6 +70,8 @@ class AudioData(DataSection):
         if self.f_max is not None and self.f_max <= self.f_min:
             raise ValueError(f"f_max: must be above f_min ({self.f_min:g}), got {self.f_max:g}")
         self.refuse_augment("sounds")
+        if self.split.by == "time":
+            raise ValueError("split: by: time is for tables; sounds in a csv can be split by: group or column")
         if self.features == "waveform" and self.layout == "sequence":
             raise ValueError("layout: sequence is for bands over time; waveform is always (C, L)")
         return self

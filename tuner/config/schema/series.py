@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -20,6 +20,7 @@ class SeriesData(DataSection):
     """Series in a table. Forecasting: windows of past rows, and the rows after each; or a target for a whole series."""
 
     kind: Literal["series"] = "series"
+    has_columns: ClassVar[bool] = True
     form: Literal["windows", "long", "wide"] = "windows"
     """windows: the next rows are predicted from the last; long: a row a step, `group` tells the series, each has one
     target; wide: a row a series, its steps in columns."""
@@ -72,6 +73,8 @@ class SeriesData(DataSection):
         return self
 
     def _check_windows(self) -> None:
+        if self.split.by != "random":
+            raise ValueError("split: a forecast is cut in time by itself; leave by and column out")
         if self.split.folds is not None:
             raise ValueError("split: folds would validate on the past of what they train on; leave folds out")
         if not self.targets:
@@ -80,6 +83,8 @@ class SeriesData(DataSection):
     def _check_whole(self) -> None:
         if len(self.targets) != 1:
             raise ValueError(f"target: expected one column for form {self.form}")
+        if self.split.by == "time":
+            raise ValueError("split: by: time is for tables; whole series can be split by: group or column")
         if self.form == "long" and self.group is None:
             raise ValueError("group: missing; form long needs the column that tells which series a row belongs to")
         if self.form == "wide" and (self.time or self.group):

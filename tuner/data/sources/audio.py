@@ -43,6 +43,7 @@ def read(data: AudioData, request: Request) -> Decoded:
         rows=SoundRows(array=np.load(path, mmap_mode="r"), encoder=encoder),
         targets=found.targets,
         given=found.given,
+        keys=found.keys,
         row_name=found.name,
         layout=encoder.axes,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tuner.config.messages import suggestion
-from tuner.config.schema import CsvData
+from tuner.config.schema import CsvData, Split
 from tuner.config.schema.tables import TableData
 from tuner.data.columns import is_missing, parse_date
 from tuner.data.decoded import Decoded, Request, TableRows
@@ -245,35 +245,44 @@ def _inputs(table: Table) -> list[str]:
 def _parts_of_rows(table: Table) -> tuple[dict[str, Indices], Indices | None]:
     """Rows with a part of their own, and what the others are split by: group codes, or ranks in time."""
     split, given = table.data.split, table.given
-    if split.by == "random" or split.column is None:
+    if split.column is None:
         return given, None
-    values = table.numbers_or_names(split.column)
-    _refuse_missing_key(table, split.column, values)
+    return parts_by_column(split, table.numbers_or_names(split.column), given, table.place)
+
+
+def parts_by_column(
+    split: Split, values: Array, given: dict[str, Indices], place: Callable[[int, str], str]
+) -> tuple[dict[str, Indices], Indices | None]:
+    """The same of the values of the column to split by; `place` tells a row and column in messages."""
+    name = str(split.column)
+    _refuse_missing_key(name, values, place)
     if split.by == "column":
-        return given | _named_parts(table, split.column, category_names(values)), None
+        return given | _named_parts(name, category_names(values), given, place), None
     if split.by == "time" and values.dtype == object:
         raise DataError(
-            f"{table.place(0, split.column)}: {values[0]!r} is no time; expected numbers or dates such as 2026-01-31"
+            f"{place(0, name)}: {values[0]!r} is no time; expected numbers or dates such as 2026-01-31"
             " (for others data.dates and data.date_format)"
         )
     return given, np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
-def _refuse_missing_key(table: Table, name: str, values: Array) -> None:
+def _refuse_missing_key(name: str, values: Array, place: Callable[[int, str], str]) -> None:
     missing = missing_rows(values)
     if len(missing):
         raise DataError(
-            f"{table.place(int(missing[0]), name)}: missing in {len(missing)} of {len(values)} rows; data.split.column"
+            f"{place(int(missing[0]), name)}: missing in {len(missing)} of {len(values)} rows; data.split.column"
             " must say of every row where it belongs: fill it in, or remove the row"
         )
 
 
-def _named_parts(table: Table, name: str, values: Array) -> dict[str, Indices]:
-    if table.given:
+def _named_parts(
+    name: str, values: Array, given: dict[str, Indices], place: Callable[[int, str], str]
+) -> dict[str, Indices]:
+    if given:
         raise DataError("data.split.by: column, and files for parts of their own; leave val_path and test_path out")
     for row, value in enumerate(values):
         if value.lower() not in PART_NAMES:
-            raise DataError(f"{table.place(row, name)}: {value!r}; expected train, val or test")
+            raise DataError(f"{place(row, name)}: {value!r}; expected train, val or test")
     parts = np.array([PART_NAMES[value.lower()] for value in values])
     found = {part: np.flatnonzero(parts == part) for part in PARTS[1:]}
     return {part: rows for part, rows in found.items() if len(rows)}

@@ -74,7 +74,12 @@ def read_table(data: SeriesData, base_dir: Path) -> SeriesTable:
     path = files(data, base_dir)[0]
     table = _read(path, data.delimiter)
     columns = [str(name) for name in table.frame.columns]
-    asked = [("time", data.time), ("group", data.group), *(("target", name) for name in data.targets)]
+    asked = [
+        ("time", data.time),
+        ("group", data.group),
+        ("split.column", data.split.column),
+        *(("target", name) for name in data.targets),
+    ]
     asked += [("inputs", name) for name in data.inputs] + [("drop", name) for name in data.drop]
     for key, name in asked:
         if name is not None and name not in columns:
@@ -90,7 +95,7 @@ def _read(path: Path, delimiter: str) -> SeriesTable:
 
 def input_names(data: SeriesData, table: SeriesTable, *, without: Sequence[str]) -> tuple[str, ...]:
     """The columns that the model sees."""
-    left_out = {data.time, data.group, *data.drop, *without}
+    left_out = {data.time, data.group, *data.drop, *without, None if data.split.keep else data.split.column}
     names = data.inputs or tuple(str(name) for name in table.frame.columns if name not in left_out)
     if not names:
         raise DataError(f"{table.path}: no column is left for the model to see; name some in data.inputs")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,12 +10,13 @@ import numpy as np
 from tuner.config.schema.audio import AudioData
 from tuner.data.decoded import Task, WantedTask
 from tuner.data.scaling import Array
+from tuner.data.sources.csv_table import parts_by_column
 from tuner.data.sources.image_folder import folders_in, parts_in
 from tuner.data.sources.paths import resolve_existing
 from tuner.data.sources.table_files import Dialect, read_csv
 from tuner.data.sources.table_targets import targets_of
 from tuner.data.splits import Indices
-from tuner.data.tables import series_values
+from tuner.data.tables import category_names, series_values
 from tuner.data.targets import resolve_task
 from tuner.errors import DataError, NotFoundError
 
@@ -33,6 +34,8 @@ class SoundFiles:
     labels: tuple[str, ...]
     targets: Array
     given: dict[str, Indices] = field(default_factory=dict)
+    keys: Indices | None = None
+    """The group of each, where groups are kept whole."""
     places: tuple[str, ...] = ()
     """Where a csv names each; empty for folders."""
 
@@ -54,6 +57,10 @@ def find(data: AudioData, base_dir: Path, wanted: WantedTask) -> SoundFiles:
     """Look the folder through, or read the csv; DataError where there is nothing to train on."""
     root = root_of(data, base_dir)
     if root.is_dir():
+        if data.split.column is not None:
+            raise DataError(
+                f"data.split.column: {root} is a folder and has no columns; take a .csv of files and labels"
+            )
         return _in_folders(root, wanted)
     if root.suffix.lower() != CSV:
         raise DataError(f"{root}: neither a folder nor a .csv; name the folder that has a folder a class")
@@ -100,8 +107,8 @@ def _wavs(folder: Path) -> list[Path]:
 def _in_csv(data: AudioData, path: Path, wanted: WantedTask) -> SoundFiles:
     file = read_csv(path, Dialect())
     frame = file.frame
-    for key, name in (("file", data.file), ("target", data.target)):
-        if name not in file.header:
+    for key, name in (("file", data.file), ("target", data.target), ("split.column", data.split.column)):
+        if name is not None and name not in file.header:
             raise DataError(f"{path}: data.{key}: no column {name!r}; it has {', '.join(file.header)}")
     paths = [path.parent / str(name) for name in frame[data.file]]
     missing = [row for row, sound in enumerate(paths) if not sound.is_file()]
@@ -111,4 +118,9 @@ def _in_csv(data: AudioData, path: Path, wanted: WantedTask) -> SoundFiles:
     values = series_values(frame[data.target])
     task, labels, targets = targets_of(file, values, data.target, wanted)
     places = tuple(file.place(row, data.file).partition(": column")[0] for row in range(len(frame)))
-    return SoundFiles(paths=tuple(paths), task=task, labels=labels, targets=targets, places=places)
+    found = SoundFiles(paths=tuple(paths), task=task, labels=labels, targets=targets, places=places)
+    if data.split.column is None:
+        return found
+    column = category_names(series_values(frame[data.split.column]))
+    given, keys = parts_by_column(data.split, column, {}, file.place)
+    return replace(found, given=given, keys=keys)

@@ -15,6 +15,7 @@ from tuner.config.schema.series import SeriesData
 from tuner.data.decoded import Decoded, Request
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array
+from tuner.data.sources.csv_table import parts_by_column
 from tuner.data.sources.series_table import (
     SeriesTable,
     filled,
@@ -111,14 +112,25 @@ def _decoded(
         fills=data.missing == "forward_fill",
         steps=steps,
     )
+    given, keys = _parts(data, table, firsts)
     return Decoded(
         task=task,
         labels=labels,
         rows=rows,
         targets=targets,
+        given=given,
+        keys=keys,
         layout="steps_first",
         row_name=lambda row: table.place(int(firsts[row]), data.targets[0]),
     )
+
+
+def _parts(data: SeriesData, table: SeriesTable, firsts: Indices) -> tuple[dict[str, Indices], Indices | None]:
+    """Series with a part of their own, and the groups of the others, as their first rows say."""
+    if data.split.column is None:
+        return {}, None
+    values = table.numbers_or_names(data.split.column)[firsts]
+    return parts_by_column(data.split, values, {}, lambda row, name: table.place(int(firsts[row]), name))
 
 
 # ---------------------------------------------------------------------------------------------------------------- wide
