@@ -304,6 +304,7 @@ def test_lanes_are_to_the_bit_what_each_run_is_alone(lab: Lab, name: str, precis
     assert len(together) == len(configs)
     for one, other in zip(lab.jobs("alone", configs), lab.jobs("together", configs), strict=True):
         (expected, end), (got, got_end) = alone[one.trial], together[other.trial]
+        assert got[0].picked["lanes"] == str(len(configs))
         assert metrics(got) == metrics(expected)
         assert got_end == end
         last = got[-1].epoch

@@ -188,8 +188,7 @@ class VmappedLanes:
         self._runs = runs
         names = [name for name, _ in [*first.model.named_parameters(), *first.model.named_buffers()]]
         of_model = dict(zip(names, persistent_T, strict=False))  # constants of the loss come last
-        name_of = {id(param): name for name, param in first.model.named_parameters()}
-        self._trained = [name_of[id(param)] for param in first.update.params]  # in the order of the update
+        self._trained = [name for name, param in first.model.named_parameters() if param.requires_grad]
         self._weights_T = {name: of_model[name] for name in self._trained}
         self._others_T = {name: tensor for name, tensor in of_model.items() if name not in self._weights_T}
         dtype = first.precision.autocast_dtype

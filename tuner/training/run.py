@@ -61,6 +61,8 @@ class Run:
     costs: Costs
     accumulator: Accumulator
     averaged: AveragedModel | None
+    order: tuple[int, ...]
+    """Where each parameter of the optimizer is among those of the model; () where the order is the same."""
     picked: dict[str, str]
     """What `auto` came to; told with the first epoch, and empty from then on."""
     epoch: int = 0
@@ -86,6 +88,13 @@ class Run:
             n_cores=job.n_cores,
             channels_last=channels_last,
         )
+        update = build_update(
+            config.optimizer,
+            groups_of(model, config.optimizer, config.model.lr_scales()),
+            device,
+            scales_gradients=precision.needs_scaler,
+            base_dir=job.base_dir,
+        )
         stopping, steps = config.train.early_stopping, _steps_per_epoch(job, info)
         return cls(
             job=job,
@@ -95,13 +104,7 @@ class Run:
             precision=precision,
             model=model,
             loss=loss,
-            update=build_update(
-                config.optimizer,
-                groups_of(model, config.optimizer, config.model.lr_scales()),
-                device,
-                scales_gradients=precision.needs_scaler,
-                base_dir=job.base_dir,
-            ),
+            update=update,
             scaler=torch.amp.GradScaler(device.type) if precision.needs_scaler else None,
             plateau=_plateau(job),
             best=BestEpoch(
@@ -113,6 +116,7 @@ class Run:
             costs=Costs(wanted=job.goals.costs if job.goals else frozenset(), n_params=n_trainable(model)),
             accumulator=Accumulator(every=config.train.accumulate, n_batches=steps, batch_size=config.data.batch_size),
             averaged=_averaged(job, model),
+            order=_order(model, update),
             picked={"data": feed.picked, "precision": precision.name},
         )
 
@@ -217,9 +221,14 @@ class Run:
 
     # -- a step --------------------------------------------------------------------------------------------------------
 
+    @property
+    def trained(self) -> list[nn.Parameter]:
+        """The parameters that are trained, in the order of the model: groups of the optimizer have another."""
+        return [param for param in self.model.parameters() if param.requires_grad]
+
     def take(self, grads: Gradients, n_rows: int) -> None:
-        """Take in the gradients of a batch: a step of the optimizer, when they are enough for one."""
-        complete = self.accumulator.add(grads, n_rows)
+        """Take in the gradients of `trained` for a batch: a step of the optimizer, when they are enough for one."""
+        complete = self.accumulator.add([grads[index] for index in self.order] if self.order else grads, n_rows)
         if complete is not None:
             self.clip(complete)
             self.update.step(complete)
@@ -237,6 +246,13 @@ class Run:
     def evaluated(self) -> nn.Module:
         """What is validated, kept and exported: the averages, where there are any."""
         return self.averaged.model if self.averaged and self.averaged.is_active else self.model
+
+
+def _order(model: nn.Module, update: Update) -> tuple[int, ...]:
+    trained = [id(param) for param in model.parameters() if param.requires_grad]
+    place = {param: index for index, param in enumerate(trained)}
+    order = tuple(place[id(param)] for param in update.params)
+    return () if order == tuple(range(len(trained))) else order
 
 
 def _averaged(job: TrainJob, model: nn.Module) -> AveragedModel | None:

@@ -55,7 +55,7 @@ class EagerStep:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._params = run.update.params
+        self._params = run.trained
         dtype = run.precision.autocast_dtype
         self._autocast = torch.autocast(run.device.type, dtype=dtype, enabled=dtype is not None)
 
@@ -116,7 +116,7 @@ def record_step(run: Run, x_B: Tensor, y_B: Tensor) -> Tape:
 
     Its persistent inputs are `persistent_of(run)`. Raises TapeError when the step cannot be replayed.
     """
-    params = run.update.params
+    params = run.trained
 
     def step() -> list[Tensor | None]:
         loss = run.loss(run.model(x_B), y_B)
