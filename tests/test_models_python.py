@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,12 @@ def test_a_function_without_arguments_is_called_without(folder: Path) -> None:
 def test_a_function_that_takes_all_keywords_gets_them_all(folder: Path) -> None:
     received = build(folder, "everything", {"depth": 2}).received
     assert received == {"depth": 2, "input_shape": (4,), "n_outputs": 3, "n_classes": 3}
+
+
+def test_a_model_of_tokens_is_told_the_vocabulary(folder: Path) -> None:
+    tokens = replace(info(), input_dtype="int64", n_tokens=11, padding=0)
+    received = build(folder, "everything", data=tokens).received
+    assert (received["n_tokens"], received["padding"]) == (11, 0)
 
 
 def test_regression_has_no_n_classes(folder: Path) -> None:

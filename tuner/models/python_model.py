@@ -20,9 +20,9 @@ from tuner.registry import load_target
 def build_python_model(config: PythonModel, site: Site) -> nn.Module:
     """Call the target with its options and with what its signature asks for of input_shape, n_classes, n_outputs.
 
-    `n_classes` is there in classification only, `input_shapes` where items have several inputs; an option of the same
-    name wins. Raises ConfigError when the target cannot be called so or returns no Module; what its own code raises is
-    passed on unchanged.
+    `n_classes` is there in classification only, `n_tokens` and `padding` where inputs are tokens, `input_shapes` where
+    items have several inputs; an option of the same name wins. Raises ConfigError when the target cannot be called so
+    or returns no Module; what its own code raises is passed on unchanged.
     """
     target = _callable(config.target, load_target(config.target, site.base_dir))
     arguments = arguments_for(config.target, target, config.options, offered(site))
@@ -40,6 +40,8 @@ def offered(site: Site) -> dict[str, Any]:
     """What a signature may ask for."""
     info = site.info
     sizes: dict[str, Any] = {"input_shape": info.input_shape, "n_outputs": site.n_outputs}
+    if info.n_tokens is not None:
+        sizes |= {"n_tokens": info.n_tokens, "padding": info.padding}
     if info.inputs:
         sizes["input_shapes"] = {field.name: field.shape for field in info.inputs}
     return {**sizes, "n_classes": info.n_targets} if info.task == "classification" else sizes
@@ -79,7 +81,7 @@ def _materialise(model: nn.Module, info: DataInfo) -> None:
     """Give lazy layers their shapes now: optimizers need the parameters, and the seed has to decide their values."""
     was_training = model.training
     with torch.no_grad():
-        model.eval()(torch.zeros(2, *info.input_shape))
+        model.eval()(torch.zeros(2, *info.input_shape, dtype=getattr(torch, info.input_dtype)))
     model.train(was_training)
 
 
