@@ -217,6 +217,7 @@ def test_the_sections_table_names_every_kind() -> None:
         *TRIAL_SECTIONS,
         "objective",
         "constraints",
+        "metrics",
         "search",
         "confirm",
         "search.sampler",

@@ -61,7 +61,8 @@ def source_of(target: str, base_dir: Path) -> Path | None:
 
 def reachable_targets(spec: Spec) -> tuple[str, ...]:
     """The python targets of every trial that a space file can lead to, and the files that their models begin with."""
-    found = [*targets_of(spec.base), *(spec.base.model.files() if spec.base.model is not None else ())]
+    found = [function.target for function in spec.recorded.own.values()]
+    found += [*targets_of(spec.base), *(spec.base.model.files() if spec.base.model is not None else ())]
     model = spec.document.get("model") or {}
     sections = [spec.document.get(name) or {} for name in ("loss", "optimizer")]
     found += [section["target"] for section in sections if isinstance(section.get("target"), str)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,6 +26,7 @@ def read_constraints(
     sections: Mapping[str, Section | None],
     compiled: Compiled,
     objectives: Sequence[Objective],
+    functions: Collection[str],
     problems: Problems,
 ) -> tuple[Constraint, ...]:
     """The checked constraints; a name in one is a metric, a cost, or the dotted path of a number of the config."""
@@ -40,7 +41,7 @@ def read_constraints(
         problems.add(node, "constraints", f"at most {MAX_CONSTRAINTS}, got {len(node.value)}")
         return ()
     measured = [objective.metric for objective in objectives] if own.trains(root) else None
-    known = _Names(sections, compiled, measured)
+    known = _Names(sections, compiled, measured, functions)
     found = [_read(item, index, known, problems) for index, item in enumerate(node.value)]
     return tuple({constraint.text: constraint for constraint in found if constraint}.values())
 
@@ -72,9 +73,17 @@ class _Names:
     """What a constraint can name in one space file."""
 
     def __init__(
-        self, sections: Mapping[str, Section | None], compiled: Compiled, measured: Sequence[str] | None
+        self,
+        sections: Mapping[str, Section | None],
+        compiled: Compiled,
+        measured: Sequence[str] | None,
+        functions: Collection[str],
     ) -> None:
-        """`measured` are the metrics that own training code has to yield; None where tuner trains."""
+        """`measured` are the metrics that own training code has to yield; None where tuner trains.
+
+        `functions` are the user's own metrics.
+        """
+        self._functions = functions
         self._task = task_of(sections.get("data"))
         self._measured = measured
         self._layers = {layers.name for layers in compiled.per_layer}
@@ -87,7 +96,7 @@ class _Names:
         metric = text.removeprefix("val/")
         if self._measured is not None and not {".", "/"} & set(metric):
             return None  # own training code yields what it names, which only its first epoch can show
-        if metric in COSTS and metric == text:
+        if metric in self._functions or (metric in COSTS and metric == text):
             return None
         info = find(metric)
         if info is not None:

@@ -49,6 +49,8 @@ def _effective(document: Mapping[str, Any], base: TrialConfig, goals: Goals) -> 
     yield "seed", base.seed
     for index, objective in enumerate(goals.objectives):
         yield from _leaves(f"objective.{index}" if goals.are_several else "objective", objective.model_dump())
+    for name in sorted(goals.metrics & set(goals.recorded.own)):
+        yield from _leaves(f"metrics.{name}", goals.recorded.own[name].model_dump(exclude={"name", "direction"}))
     for constraint in goals.constraints:
         yield f"constraint {constraint.text}", True
     yield from space.items()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tuner.config.constraints import value_at
 from tuner.config.expressions import Constraint
 from tuner.config.metrics import COSTS, recorded_as
+from tuner.config.recorded import Recorded
 from tuner.config.schema import Objective, TrialConfig
 
 Metrics = Mapping[str, float | None]
@@ -21,6 +22,7 @@ class Goals:
 
     objectives: tuple[Objective, ...]
     constraints: tuple[Constraint, ...] = ()
+    recorded: Recorded = field(default_factory=Recorded)
     is_enforced: bool = True
     """Whether a trial that breaks a constraint is refused; else what they name is only recorded."""
 

@@ -14,9 +14,10 @@ from tuner.config.constraints import MAX_CONSTRAINTS
 from tuner.config.domains import RANGE_KEYS
 from tuner.config.expressions import MAX_LENGTH
 from tuner.config.fields import FieldType, field_at
-from tuner.config.metrics import COSTS, METRICS
+from tuner.config.metrics import COSTS, METRICS, OF_CLASS, TOP_K
 from tuner.config.objectives import MAX_OBJECTIVES
 from tuner.config.schema import DEFAULT_KINDS, Section
+from tuner.config.schema.metrics import OwnMetric
 from tuner.config.searching import STUDY_NAME, VERSION
 from tuner.config.sections import CLASSES, KINDS, TRIAL_SECTIONS, class_of
 from tuner.config.targets import paths_of
@@ -37,6 +38,7 @@ def json_schema() -> JsonSchema:
         "seed": {"type": "integer", "minimum": 0, "description": "All random numbers are derived from it. Default: 0."},
         "objective": _objective(_reference(_plain_section("objective", definitions))),
         "constraints": _constraints(),
+        "metrics": _recorded(definitions),
         **{name: _section(name, definitions) for name in TRIAL_SECTIONS},
         "space": {"anyOf": [{"$ref": "#/definitions/space"}, _NULL], "description": "What varies, by dotted path."},
         "search": {"anyOf": [_reference(_plain_section("search", definitions)), _NULL]},
@@ -132,9 +134,27 @@ def _by_trainer() -> JsonSchema:
     kind = {"properties": {"kind": {"const": "python"}}, "required": ["kind"]}
     one = {"required": ["metric", "direction"]}
     directed = {"properties": {"objective": {**one, "items": one}}, "required": ["objective"]}
-    named = {"properties": {"metric": {"enum": _metric_names()}}}
-    known = {"properties": {"objective": {**named, "items": named}}, "required": ["data"]}
+    named = {"properties": {"metric": _metric_name()}}
+    known = {
+        "required": ["data"],
+        "if": {"required": ["metrics"]},  # which can name the user's own
+        "then": {},
+        "else": {"properties": {"objective": {**named, "items": named}}},
+    }
     return {"if": {"properties": {"train": kind}, "required": ["train"]}, "then": directed, "else": known}
+
+
+def _recorded(definitions: dict[str, JsonSchema]) -> JsonSchema:
+    own = _define(OwnMetric, definitions)
+    return {
+        "anyOf": [{"type": "array", "items": {"anyOf": [_metric_name(), own]}}, _NULL],
+        "description": "What every epoch records: names of metrics, and functions of your own.",
+    }
+
+
+def _metric_name() -> JsonSchema:
+    patterns = (TOP_K.pattern, OF_CLASS.pattern)
+    return {"anyOf": [{"enum": _metric_names()}, *({"type": "string", "pattern": f"^(val/)?{it}$"} for it in patterns)]}
 
 
 def _metric_names() -> list[str]:

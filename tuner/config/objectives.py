@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 from tuner.config.messages import Problems
@@ -17,6 +18,7 @@ from tuner.config.schema import (
     Search,
     Section,
 )
+from tuner.config.schema.metrics import OwnMetric
 from tuner.config.searching import read_objective
 from tuner.space.document import Located
 from tuner.space.parameters import Choices, Parameter, Space
@@ -33,8 +35,13 @@ _MEASURES = ("delta", "p", "margin", "log_input", "full", "target", "outputs", "
 """Options of a loss that its evaluation depends on too."""
 
 
-def read_objectives(root: Located, data: Section | None, problems: Problems) -> tuple[Objective, ...] | None:
-    """All objectives in the order of the file, each with its direction; None after a problem."""
+def read_objectives(
+    root: Located, data: Section | None, functions: Mapping[str, OwnMetric], problems: Problems
+) -> tuple[Objective, ...] | None:
+    """All objectives in the order of the file, each with its direction; None after a problem.
+
+    `functions` are the user's own metrics by name.
+    """
     node = root.items.get("objective")
     before = len(problems)
     if node is None or not isinstance(node.value, tuple):
@@ -46,7 +53,9 @@ def read_objectives(root: Located, data: Section | None, problems: Problems) -> 
             return None
         nodes = [replace(item, key=node.key) for item in node.value]
     paths = [f"objective.{index}" for index in range(len(nodes))] if len(nodes) > 1 else ["objective"]
-    found = [read_objective(item, path, root, data, problems) for path, item in zip(paths, nodes, strict=True)]
+    found = [
+        read_objective(item, path, root, data, functions, problems) for path, item in zip(paths, nodes, strict=True)
+    ]
     if len(problems) > before:
         return None
     objectives = tuple(objective for objective in found if objective is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import PurePath
 from typing import Any
@@ -11,6 +12,7 @@ from tuner.config import own
 from tuner.config.messages import Problems, suggestion, unknown_key
 from tuner.config.metrics import COSTS, METRICS, find, metrics_of
 from tuner.config.schema import Confirm, GridSampler, Objective, Search, Section
+from tuner.config.schema.metrics import OwnMetric
 from tuner.config.schema.sources import DataSection
 from tuner.config.sections import TRIAL_SECTIONS, build, read_section, validate
 from tuner.space.document import Located, show
@@ -18,7 +20,11 @@ from tuner.space.durations import parse_duration
 from tuner.space.parameters import FloatRange, Space
 
 VERSION = 1
-ROOT_KEYS = ("version", "study", "seed", "objective", "constraints", *TRIAL_SECTIONS, "space", "search", "confirm")
+ROOT_KEYS = (
+    *("version", "study", "seed", "objective", "constraints", "metrics"),
+    *TRIAL_SECTIONS,
+    *("space", "search", "confirm"),
+)
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 
 
@@ -53,7 +59,12 @@ def read_seed(root: Located, problems: Problems) -> int:
 
 
 def read_objective(
-    node: Located | None, path: str, root: Located, data: Section | None, problems: Problems
+    node: Located | None,
+    path: str,
+    root: Located,
+    data: Section | None,
+    functions: Mapping[str, OwnMetric],
+    problems: Problems,
 ) -> Objective | None:
     """One objective, with its direction; the loss when the file does not say. `path` names it in messages."""
     before = len(problems)
@@ -64,7 +75,9 @@ def read_objective(
         return own.read_objective(root, node or root, path, objective, problems)
     metric = node.items.get("metric") if node else None
     name = objective.metric.removeprefix("val/")
-    reason = _metric_problem(name, data)
+    if name in functions:
+        return _directed(functions[name], node or root, path, objective, problems)
+    reason = _metric_problem(name, data, functions)
     if reason is not None:
         problems.add(metric or root, f"{path}.metric", reason)
         return None
@@ -73,7 +86,19 @@ def read_objective(
     return objective.model_copy(update={"metric": name, "direction": objective.direction or info.direction})
 
 
-def _metric_problem(name: str, data: Section | None) -> str | None:
+def _directed(
+    function: OwnMetric, node: Located, path: str, objective: Objective, problems: Problems
+) -> Objective | None:
+    """An objective that the user's own function measures."""
+    name, direction = function.label, objective.direction or function.direction
+    if direction is None:
+        message = f"missing; which way {name} is better only you know: add direction: maximize, or minimize"
+        problems.add(node, f"{path}.direction", message, at_key=True)
+        return None
+    return objective.model_copy(update={"metric": name, "direction": direction})
+
+
+def _metric_problem(name: str, data: Section | None, functions: Iterable[str]) -> str | None:
     split, slash, _ = name.partition("/")
     if slash and split == "test":
         return "the test part is sealed until the search is over; optimise a metric of the validation part"
@@ -83,7 +108,7 @@ def _metric_problem(name: str, data: Section | None) -> str | None:
         return None
     found = find(name)
     if found is None:
-        return f"unknown metric {name!r}{suggestion(name, [*METRICS, *COSTS])}"
+        return f"unknown metric {name!r}{suggestion(name, [*METRICS, *COSTS, *functions])}"
     task = task_of(data)
     if task is None or task in found.tasks:
         return None

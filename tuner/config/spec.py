@@ -17,6 +17,7 @@ from tuner.config.files import find_file, shown
 from tuner.config.goals import Goals
 from tuner.config.messages import Problems
 from tuner.config.objectives import check_loss, check_search, read_objectives
+from tuner.config.recorded import Recorded, read_metrics
 from tuner.config.schema import DEFAULT_KINDS, Confirm, Objective, Search, Section, TrialConfig
 from tuner.config.searching import (
     check_grid,
@@ -25,6 +26,7 @@ from tuner.config.searching import (
     read_search,
     read_seed,
     read_study,
+    task_of,
 )
 from tuner.config.sections import KINDS, TRIAL_SECTIONS, Fault, class_of, kind_in, read_section, validate
 from tuner.config.windows import check_windows
@@ -48,6 +50,8 @@ class Spec:
     objectives: tuple[Objective, ...]
     """In the order of the file; each with its direction, always."""
     constraints: tuple[Constraint, ...]
+    recorded: Recorded
+    """The metrics that the file names beside them."""
     search: Search
     confirm: Confirm | None
     base_dir: Path
@@ -59,7 +63,7 @@ class Spec:
 
     @property
     def goals(self) -> Goals:
-        return Goals(objectives=self.objectives, constraints=self.constraints)
+        return Goals(objectives=self.objectives, constraints=self.constraints, recorded=self.recorded)
 
     @property
     def objective(self) -> Objective:
@@ -170,7 +174,8 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
     study, seed = read_study(root, file, problems), read_seed(root, problems)
     needed = [name for name in TRIAL_SECTIONS if name not in own.sections_left_out(root)]
     sections = {name: read_section(name, root.items.get(name), root, problems) for name in needed}
-    objectives = read_objectives(root, sections.get("data"), problems)
+    recorded = read_metrics(root, task_of(sections.get("data")), problems)
+    objectives = read_objectives(root, sections.get("data"), recorded.own, problems)
     search = read_search(root, problems)
     own.check(root, needed, problems)
     compiled = _compile(root, sections, released, problems)
@@ -180,7 +185,7 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
         check_grid(root, search, compiled.space, problems)
         check_search(root, objectives or (), search, problems)
     check_loss(root, objectives or (), compiled.space, problems)
-    constraints = read_constraints(root, sections, compiled, objectives or (), problems)
+    constraints = read_constraints(root, sections, compiled, objectives or (), recorded.own, problems)
     problems.raise_if_any()
     assert objectives is not None
     assert search is not None
@@ -193,6 +198,7 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
         per_layer=compiled.per_layer,
         objectives=objectives,
         constraints=constraints,
+        recorded=recorded,
         search=search,
         confirm=confirm,
         base_dir=base_dir,

@@ -13,7 +13,7 @@ from tuner.errors import TunerError
 from tuner.training.events import Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.training.loop import AbortedError
-from tuner.training.own import OwnCodeError
+from tuner.training.own_errors import OwnCodeError
 
 _log = logging.getLogger("tuner")
 

@@ -11,6 +11,7 @@ from enum import Enum, auto
 from pathlib import Path
 from typing import Any, Protocol
 
+from tuner.config.recorded import Recorded
 from tuner.config.schema import TrialConfig
 from tuner.data.info import DataInfo
 from tuner.errors import TunerError
@@ -31,6 +32,8 @@ class PrepareRequest:
     threads: int
     precisions: tuple[str, ...] = ()
     """Those of the space, which the device must have too."""
+    recorded: Recorded = field(default_factory=Recorded)
+    """Metrics of the user's own are tried out, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

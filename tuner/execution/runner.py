@@ -18,7 +18,7 @@ from tuner.data.global_rng import seeded
 from tuner.data.info import NO_DATA, DataInfo
 from tuner.data.prepare import NOT_DECODED, Prepared, prepare
 from tuner.device import available, name_of, precision_of, resolve, stored_precision
-from tuner.errors import TunerError, VerificationError
+from tuner.errors import ConfigError, TunerError, VerificationError
 from tuner.execution.failures import short
 from tuner.execution.lanes import Answer, Events, LaneCrew
 from tuner.execution.memory import OwnMemory, Waiting
@@ -45,12 +45,14 @@ from tuner.optim.optimizers import build_update
 from tuner.registry import target_file
 from tuner.seeding import derive
 from tuner.training import epoch_probe, probe
-from tuner.training.evaluate import Scored, evaluate
+from tuner.training.evaluate import Own, Scored, evaluate, predict
 from tuner.training.events import Decision, EpochEnd, TrialEnd
 from tuner.training.fast_metrics import needs_scikit_learn
 from tuner.training.job import TrainJob
 from tuner.training.lanes_probe import lane_seconds
-from tuner.training.metrics import compute, names_for, recorded_for
+from tuner.training.loop import own_of, recorded_by
+from tuner.training.metrics import compute, names_for
+from tuner.training.own_errors import OwnCodeError
 from tuner.training.run import in_precision, is_channels_last, placed
 
 _log = logging.getLogger("tuner")
@@ -274,8 +276,8 @@ def _evaluated(
 ) -> dict[str, Scored]:
     """Every metric of the validation and the test part, by scikit-learn itself: the check of what epochs recorded."""
     device, info = resolve(job.device), prepared.info
-    needed = job.goals.metrics if job.goals else ()
-    names = recorded_for(info.task, job.metric.removeprefix("val/"), needed, names_for(info.task))
+    recorded = job.goals.recorded.chosen if job.goals else None
+    names = recorded_by(job, info.task, [*names_for(info.task), *(recorded or ())])
     found: dict[str, Scored] = {}
     for split, part in (("val", prepared.val), ("test", prepared.open_test() if opens_test else None)):
         if part is not None:
@@ -283,7 +285,9 @@ def _evaluated(
                 part, prepared.preprocess, device=device, channels_last=is_channels_last(info, device)
             )
             batches = in_precision(batches, stored_precision(job.config.train.precision))
-            found[split] = evaluate(model, batches, loss=loss, info=info, names=names, split=split, compute=compute)
+            found[split] = evaluate(
+                model, batches, loss=loss, info=info, names=names, split=split, compute=compute, own=own_of(job)
+            )
     return found
 
 
@@ -320,5 +324,23 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     except Exception as error:  # noqa: BLE001 - the user's own code: its trials will report it with its place
         _log.warning("the base config does not run: %s", short(error))
         return
+    _try_metrics(request, model, (x_B, y_B), loss, prepared.info)
     groups = groups_of(model, config.optimizer, config.model.lr_scales())
     build_update(config.optimizer, groups, device, base_dir=request.base_dir)
+
+
+def _try_metrics(
+    request: PrepareRequest,
+    model: nn.Module,
+    batch: tuple[torch.Tensor, torch.Tensor],
+    loss: LossFunction,
+    info: DataInfo,
+) -> None:
+    """Call the user's own metrics once, on a batch of validation rows and an untrained model."""
+    if not request.recorded.own:
+        return
+    own = Own(functions=request.recorded.own, base_dir=request.base_dir)
+    try:
+        own.values(predict(model, [batch], loss, info), info)
+    except OwnCodeError as error:
+        raise ConfigError(str(error)) from error

@@ -115,7 +115,7 @@ def _images(bundle: Bundle) -> str:
 
 
 def _metrics(bundle: Bundle) -> list[str]:
-    names = sorted({name.partition("/")[2] for name in bundle.metrics})
+    names = sorted({name.partition("/")[2] for name, value in bundle.metrics.items() if value is not None})
     rows = [f"| {name} | {_cell(bundle, 'val', name)} | {_cell(bundle, 'test', name)} |" for name in names]
     return ["| metric | validation | test |", "|---|---|---|", *rows]
 

@@ -6,20 +6,23 @@ B batch, N rows, K classes or target columns, L positions, V tokens of the vocab
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from tuner.config.schema.metrics import OwnMetric
 from tuner.data.global_rng import seed_accelerators, seeded
 from tuner.data.info import DataInfo
 from tuner.data.targets import IGNORED
 from tuner.optim.losses import LossFunction
 from tuner.training.details import details_of
 from tuner.training.fast_metrics import compute_fast
+from tuner.training.own_metrics import own_values
 
 SEED = 0
 Compute = Callable[..., dict[str, float]]
@@ -34,6 +37,20 @@ class Outputs:
     scores: np.ndarray
     y_true: np.ndarray
     is_finite: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Own:
+    """The user's own metrics, by name, and what their files are relative to."""
+
+    functions: Mapping[str, OwnMetric] = field(default_factory=dict)
+    base_dir: Path = Path()
+
+    def values(self, outputs: Outputs, info: DataInfo) -> dict[str, float]:
+        """See `own_values`."""
+        return own_values(
+            self.functions, info=info, y_true=outputs.y_true, scores=outputs.scores, base_dir=self.base_dir
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,19 +78,22 @@ def evaluate(
     names: Sequence[str],
     split: str,
     compute: Compute = compute_fast,
+    own: Own | None = None,
 ) -> Scored:
-    """`<split>/loss` and the named metrics of one part of the data.
+    """`<split>/loss`, the named metrics of one part of the data, and the user's `own`.
 
     The loss is that of training without label smoothing, so that trials with different smoothing can be compared. When
     an output is not finite, every metric is nan.
     """
     outputs = predict(model, batches, loss, info)
-    wanted = [name for name in names if name != "loss"]
+    own = own or Own()
+    wanted = [name for name in names if name != "loss" and name not in own.functions]
     if outputs.is_finite:
         found = compute(wanted, task=info.task, y_true=outputs.y_true, scores=outputs.scores, labels=info.labels)
+        found |= own.values(outputs, info)
         metrics = {f"{split}/loss": outputs.loss, **{f"{split}/{name}": number for name, number in found.items()}}
     else:
-        metrics = {f"{split}/loss": math.nan, **{f"{split}/{name}": math.nan for name in names}}
+        metrics = {f"{split}/loss": math.nan, **{f"{split}/{name}": math.nan for name in (*wanted, *own.functions)}}
     return Scored(metrics=metrics, outputs=outputs, info=info)
 
 

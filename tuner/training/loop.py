@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -25,7 +25,7 @@ from tuner.optim.unit_losses import told
 from tuner.seeding import derive
 from tuner.training import checkpoint as checkpoints
 from tuner.training.checkpoint_files import retain
-from tuner.training.evaluate import Scored, evaluate
+from tuner.training.evaluate import Own, Scored, evaluate
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome
 from tuner.training.job import TrainJob
 from tuner.training.kept_details import keep_details
@@ -177,9 +177,24 @@ def shuffle_seed(run: Run, epoch: int) -> int:
 def _validate(run: Run) -> Scored:
     info = run.prepared.info
     batches = in_precision(run.feed.val(), run.precision)
-    others = run.job.goals.metrics if run.job.goals else ()
-    names = recorded_for(info.task, run.job.metric.removeprefix("val/"), others)
-    return evaluate(run.evaluated, batches, loss=run.loss, info=info, names=names, split="val")
+    names = recorded_by(run.job, info.task)
+    own = own_of(run.job)
+    return evaluate(run.evaluated, batches, loss=run.loss, info=info, names=names, split="val", own=own)
+
+
+def recorded_by(job: TrainJob, task: str, chosen: Sequence[str] | None = None) -> tuple[str, ...]:
+    """The metrics that a job records, besides functions of the user's: `chosen`, or what its file names."""
+    objective = job.metric.removeprefix("val/")
+    if job.goals is None:
+        return recorded_for(task, objective, chosen=chosen)
+    recorded = job.goals.recorded
+    others = {objective, *job.goals.metrics} - set(recorded.own)
+    return recorded_for(task, "loss", others, recorded.chosen if chosen is None else chosen)
+
+
+def own_of(job: TrainJob) -> Own:
+    """The metrics of the user's own."""
+    return Own(functions=job.goals.recorded.own if job.goals else {}, base_dir=job.base_dir)
 
 
 def resume(run: TrialRun) -> None:

@@ -43,6 +43,7 @@ from tuner.training.early_stopping import BestEpoch
 from tuner.training.events import EpochEnd
 from tuner.training.job import TrainJob
 from tuner.training.loop import AbortedError
+from tuner.training.own_errors import OwnCodeError
 from tuner.training.own_state import Packed, UnstorableError
 
 _log = logging.getLogger(__name__)
@@ -52,10 +53,6 @@ DATA = "data"
 """The name of the parameter that prepared data is given to, where the function has one."""
 CPU = torch.device("cpu")
 EMPTY = Packed(state=None, arrays=(), scalars=())
-
-
-class OwnCodeError(Exception):
-    """The user's function does not do what a training function has to do; the message has its line."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

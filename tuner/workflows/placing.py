@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tuner.config.metrics import unusable
 from tuner.config.schema import GridSampler, TrialConfig
@@ -48,7 +48,7 @@ def _refuse_other_task(spec: Spec, info: DataInfo) -> None:
     """Metrics beside the leading one, which the data was prepared for, must be for its task too."""
     if spec.base.is_own_training:  # its metrics are its own, whatever they are called
         return
-    for name in sorted(spec.goals.metrics):
+    for name in sorted({*spec.goals.metrics, *(spec.recorded.chosen or ())}):
         reason = unusable(name, task=info.task, labels=info.labels, n_targets=info.n_targets)
         if reason:
             raise ConfigError(f"{reason}; name another one")
@@ -73,6 +73,7 @@ def place(spec: Spec, paths: StudyPaths, executor: Executor, earlier: Earlier) -
         data_dir=paths.data,
         threads=planned.thread_choices[0],
         precisions=spec.choices_of("train.precision"),
+        recorded=spec.recorded,
     )
     info = executor.prepare(request)
     _refuse_other_task(spec, info)
@@ -91,6 +92,7 @@ def probe_job(spec: Spec, paths: StudyPaths, placement: Placement, config: Trial
         maximize=spec.maximize,
         checkpoints=(),
         folder=paths.root,
+        goals=replace(spec.goals, constraints=(), is_enforced=False) if spec.recorded.own else None,
         base_dir=spec.base_dir,
         threads=placement.threads,
         device=placement.devices[0],
