@@ -14,8 +14,9 @@ from tuner.config.schema import MODEL_KINDS
 from tuner.config.schema.series import SeriesData
 from tuner.config.spec import load as load_spec
 from tuner.data.batches import eval_batches, train_batches
+from tuner.data.flows import Part
 from tuner.data.offered import OfferedData
-from tuner.data.parts import ArrayPart, Part
+from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
 from tuner.data.preprocess import Preprocess
 from tuner.errors import ConfigError, DataError, NotFoundError
