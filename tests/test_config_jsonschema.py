@@ -134,6 +134,7 @@ def test_every_kind_of_every_section_can_be_named() -> None:
     required = {
         "csv": {"path": "a.csv", "target": "y"},
         "audio": {"path": "sounds"},
+        "sklearn": {"name": "moons"},
         "parquet": {"path": "a.parquet", "target": "y"},
         "npz": {"path": "a.npz"},
         "tensors": {"path": "a.pt"},

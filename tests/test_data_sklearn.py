@@ -30,7 +30,7 @@ def test_the_files_hold_what_scikit_learn_loads_to_the_bit(kind: str) -> None:
 def test_a_version_that_keeps_its_files_elsewhere_is_asked_itself(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = Request(base_dir=tmp_path, task="auto", seed=0, scratch=tmp_path)
+    request = Request(base_dir=tmp_path, task="auto", tasks=frozenset(), seed=0, scratch=tmp_path)
     data = SklearnData(kind=kind)  # type: ignore[arg-type]
     from_files = sklearn_sets.read(data, request)
     elsewhere = ModuleSpec("sklearn", None, origin=str(tmp_path / "__init__.py"))

@@ -8,7 +8,7 @@ from tuner.config.schema.huggingface import HuggingfaceData
 from tuner.config.schema.images import EmnistData, FakeImages, ImageData, ImageFolderData, TorchvisionData
 from tuner.config.schema.own_data import PythonData
 from tuner.config.schema.series import SeriesData
-from tuner.config.schema.sklearn_data import SklearnData
+from tuner.config.schema.sklearn_data import SklearnData, SklearnNamed
 from tuner.config.schema.tables import CsvData, ParquetData
 from tuner.config.schema.text import CharacterData, TextData
 
@@ -16,6 +16,7 @@ Images = ImageData | EmnistData | FakeImages | TorchvisionData | ImageFolderData
 Texts = TextData | CharacterData
 Data = (
     SklearnData
+    | SklearnNamed
     | Images
     | CsvData
     | ParquetData
@@ -33,6 +34,7 @@ DATA_KINDS: dict[str, type[Data]] = {
     "wine": SklearnData,
     "breast_cancer": SklearnData,
     "diabetes": SklearnData,
+    "sklearn": SklearnNamed,
     "mnist": ImageData,
     "fashion_mnist": ImageData,
     "kmnist": ImageData,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import model_validator
 
 from tuner.config.schema.base import Task
 from tuner.config.schema.sources import DataSection
+from tuner.config.schema.tables import Scale
 
 
 class SklearnData(DataSection):
@@ -23,4 +24,22 @@ class SklearnData(DataSection):
     def _images_alone_are_augmented(self) -> SklearnData:
         if self.kind != "digits":
             self.refuse_augment(f"the rows of {self.kind}")
+        return self
+
+
+class SklearnNamed(DataSection):
+    """Any data set of `sklearn.datasets`: what scikit-learn carries, downloads or generates."""
+
+    kind: Literal["sklearn"] = "sklearn"
+    name: str
+    """The function, without or with its `load_`, `fetch_` or `make_`: wine, california_housing, moons."""
+    options: dict[str, Any] = {}
+    """Its arguments, such as {n_samples: 500, noise: 0.2}; `random_state` follows from the seed."""
+    scale: Scale = "standard"
+    """How numbers are scaled: to mean 0 and deviation 1, to 0..1, by median and quartiles, or by rank to a normal
+    distribution."""
+
+    @model_validator(mode="after")
+    def _images_alone_are_augmented(self) -> SklearnNamed:
+        self.refuse_augment(f"the rows of {self.name}")
         return self
