@@ -13,7 +13,7 @@ from sklearn.preprocessing import RobustScaler
 
 from tuner.config.schema.tables import CsvData, ParquetData
 from tuner.data.batches import eval_batches
-from tuner.data.columns import CategoricalColumn, DateColumn, NumericColumn, QuantileColumn, parse_date
+from tuner.data.columns import CategoricalColumn, DateColumn, NumericColumn, PiecewiseColumn, QuantileColumn, parse_date
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
 from tuner.data.preprocess import Preprocess
@@ -130,6 +130,21 @@ def test_quantile_scaling_makes_any_distribution_normal() -> None:
     assert beyond.tolist() == [column.scores[0], column.scores[-1]]
 
 
+def test_a_piecewise_number_is_its_place_in_each_bin() -> None:
+    column = PiecewiseColumn.fit("x", np.array([0.0, 10.0, 30.0]), n_bins=16)
+    values = np.array([0.0, 5.0, 20.0, 30.0, -9.0, 99.0])
+    assert column.encode(values).tolist() == [[0, 0], [0.5, 0], [1, 0.5], [1, 1], [0, 0], [1, 1]]
+
+
+def test_piecewise_bins_see_rare_values_of_a_mostly_constant_column() -> None:
+    values = np.concatenate([np.zeros(900), np.arange(1.0, 101.0)])
+    column = PiecewiseColumn.fit("x", values, n_bins=8)
+    assert column.edges[0] == 0.0
+    assert len(column.edges) >= 5
+    encoder = TableEncoder.fit({"x": values}, TableFit(scale="piecewise", n_bins=8))
+    assert TableEncoder.from_json(encoder.to_json()) == encoder
+
+
 def test_equal_values_have_the_score_of_their_middle_rank() -> None:
     column = QuantileColumn.fit("x", np.array([0.0] * 50 + [1.0] * 50))
     assert column.scores == pytest.approx((-0.6745, 0.6745), abs=1e-4)
@@ -137,7 +152,7 @@ def test_equal_values_have_the_score_of_their_middle_rank() -> None:
 
 def test_a_constant_column_is_zero_under_every_scale() -> None:
     values = np.full(5, 7.0)
-    for scale in ("standard", "minmax", "robust", "quantile"):
+    for scale in ("standard", "minmax", "robust", "quantile", "piecewise"):
         encoder = TableEncoder.fit({"x": values}, TableFit(scale=scale))
         assert encoder.encode_columns({"x": values}).tolist() == [[0.0]] * 5
 

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from tuner.data.scaling import Array
 from tuner.errors import DataError
 
-Scale = Literal["standard", "minmax", "robust", "quantile", "none"]
+Scale = Literal["standard", "minmax", "robust", "quantile", "piecewise", "none"]
 
 N_KNOTS = 200
 """Quantiles that a map to the normal distribution keeps, where a column has more distinct values."""
@@ -98,6 +98,49 @@ class QuantileColumn:
         missing = np.isnan(values)
         scores = np.interp(np.where(missing, self.median, values), self.knots, self.scores)
         return np.stack([scores, missing] if self.marks_missing else [scores], axis=1)
+
+    def read(self, values: Array) -> Array:
+        return _read_numbers(self.name, values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PiecewiseColumn:
+    """A number as its place in each of several bins: 0 below, 1 above, and between them the share of the way.
+
+    Gorishniy et al., 2022, "On Embeddings for Numerical Features in Tabular Deep Learning", equation 1: a network then
+    draws a piecewise linear curve of a number, as trees draw steps. Deviations: the first and last bins end at 0 and 1
+    too, so that a value beyond those of training is one at the edge; and half of the edges are quantiles of the
+    distinct values, where the paper takes quantiles of the rows alone, as most rows of a column may have one value.
+    """
+
+    name: str
+    median: float
+    edges: tuple[float, ...]
+    marks_missing: bool
+
+    @classmethod
+    def fit(cls, name: str, values: Array, *, n_bins: int) -> Self:
+        median, filled, marks_missing = _filled(values)
+        distinct = np.unique(filled)
+        edges = distinct
+        if len(distinct) > n_bins + 1:
+            of_rows = np.quantile(filled, np.linspace(0, 1, n_bins // 2 + 1), method="inverted_cdf")
+            of_values = np.quantile(distinct, np.linspace(0, 1, n_bins - n_bins // 2 + 1), method="inverted_cdf")
+            edges = np.unique(np.concatenate([of_rows, of_values]))
+        if len(edges) == 1:
+            edges = np.array([edges[0], edges[0] + 1.0])
+        return cls(name=name, median=median, edges=tuple(edges.tolist()), marks_missing=marks_missing)
+
+    @property
+    def n_features(self) -> int:
+        return len(self.edges) - 1 + self.marks_missing
+
+    def encode(self, values: Array) -> Array:
+        missing = np.isnan(values)
+        edges = np.array(self.edges)
+        filled = np.where(missing, self.median, values)[:, None]
+        shares = np.clip((filled - edges[:-1]) / np.diff(edges), 0.0, 1.0)
+        return np.concatenate([shares, missing[:, None]], axis=1) if self.marks_missing else shares
 
     def read(self, values: Array) -> Array:
         return _read_numbers(self.name, values)
@@ -217,10 +260,11 @@ class DateColumn:
         return found
 
 
-Column = NumericColumn | QuantileColumn | CategoricalColumn | DateColumn
-COLUMN_KINDS: dict[Literal["numeric", "quantile", "categorical", "date"], type[Column]] = {
+Column = NumericColumn | QuantileColumn | PiecewiseColumn | CategoricalColumn | DateColumn
+COLUMN_KINDS: dict[Literal["numeric", "quantile", "piecewise", "categorical", "date"], type[Column]] = {
     "numeric": NumericColumn,
     "quantile": QuantileColumn,
+    "piecewise": PiecewiseColumn,
     "categorical": CategoricalColumn,
     "date": DateColumn,
 }

@@ -16,6 +16,7 @@ from tuner.data.columns import (
     Column,
     DateColumn,
     NumericColumn,
+    PiecewiseColumn,
     QuantileColumn,
     Scale,
     category_names,
@@ -48,6 +49,8 @@ class TableFit:
     """How columns become features."""
 
     scale: Scale = "standard"
+    n_bins: int = 16
+    """Of a piecewise number."""
     embeds: bool = False
     """Categories as codes for an embedding, instead of a feature each."""
     max_categories: int = 50
@@ -62,6 +65,8 @@ class TableFit:
         if values.dtype == np.float64:
             if self.scale == "quantile":
                 return QuantileColumn.fit(name, values)
+            if self.scale == "piecewise":
+                return PiecewiseColumn.fit(name, values, n_bins=self.n_bins)
             return NumericColumn.fit(name, values, scale=self.scale)
         if values.dtype.kind == "M":
             return DateColumn.fit(name, values, scale=self.scale, date_format=self.date_format)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from tuner.config.schema.base import Task
 from tuner.config.schema.sources import DataSection
@@ -36,8 +36,9 @@ class SklearnNamed(DataSection):
     options: dict[str, Any] = {}
     """Its arguments, such as {n_samples: 500, noise: 0.2}; `random_state` follows from the seed."""
     scale: Scale = "standard"
-    """How numbers are scaled: to mean 0 and deviation 1, to 0..1, by median and quartiles, or by rank to a normal
-    distribution."""
+    """How numbers are scaled, as for csv."""
+    n_bins: Annotated[int, Field(ge=2, le=256)] = 16
+    """Features that `piecewise` makes of a number; other scales ignore it."""
 
     @model_validator(mode="after")
     def _images_alone_are_augmented(self) -> SklearnNamed:

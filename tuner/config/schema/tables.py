@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from tuner.config.schema.base import Names, as_tuple
 from tuner.config.schema.sources import DataSection
 
-Scale = Literal["standard", "minmax", "robust", "quantile", "none"]
+Scale = Literal["standard", "minmax", "robust", "quantile", "piecewise", "none"]
 ColumnNames = Annotated[str | tuple[str, ...], BeforeValidator(as_tuple)]
 
 
@@ -37,8 +37,10 @@ class TableData(DataSection):
     missing_values: Names = ()
     """Texts that stand for a missing value, such as "?"; an empty field always does."""
     scale: Scale = "standard"
-    """How numbers are scaled: to mean 0 and deviation 1, to 0..1, by median and quartiles, or by rank to a normal
-    distribution."""
+    """How numbers are scaled: to mean 0 and deviation 1, to 0..1, by median and quartiles, by rank to a normal
+    distribution; piecewise: as their place in each of `n_bins` bins."""
+    n_bins: Annotated[int, Field(ge=2, le=256)] = 16
+    """Features that `piecewise` makes of a number; other scales ignore it."""
     categories: Literal["onehot", "embedding"] = "onehot"
     """Categories as a feature each, or as codes that the model embeds."""
     max_categories: Annotated[int, Field(ge=2)] = 50

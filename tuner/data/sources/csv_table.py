@@ -170,6 +170,7 @@ def read(data: TableData, request: Request) -> Decoded:
 def _how(data: TableData) -> TableFit:
     return TableFit(
         scale=data.scale,
+        n_bins=data.n_bins,
         embeds=data.categories == "embedding",
         max_categories=data.max_categories,
         min_count=data.min_count,

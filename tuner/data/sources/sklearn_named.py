@@ -74,7 +74,7 @@ def read(data: SklearnNamed, request: Request) -> Decoded:
     return Decoded(
         task=task,
         labels=labels,
-        rows=TableRows(columns=loaded.columns, how=TableFit(scale=data.scale)),
+        rows=TableRows(columns=loaded.columns, how=TableFit(scale=data.scale, n_bins=data.n_bins)),
         targets=targets,
     )
 
