@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ import pytest
 import torch
 from sklearn.preprocessing import RobustScaler
 
+import tuner
 from tuner.config.schema.tables import CsvData, ParquetData
 from tuner.data.batches import eval_batches
 from tuner.data.columns import CategoricalColumn, DateColumn, NumericColumn, PiecewiseColumn, QuantileColumn, parse_date
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
 from tuner.data.preprocess import Preprocess
+from tuner.data.survey.features import features_of
 from tuner.data.tables import TableEncoder, TableFit
 from tuner.errors import DataError
 
@@ -76,6 +79,13 @@ def test_dates_are_found_and_predicted_from_text_dates_and_frames(tmp_path: Path
     assert torch.equal(as_text, data.preprocess(frame))
     assert torch.equal(as_text, data.preprocess(frame.assign(day=frame["day"].dt.tz_localize("UTC"))))
     assert torch.equal(as_text, Preprocess.from_json(data.preprocess.to_json())([{"day": "2024-03-04T00:00Z"}]))
+
+
+def test_the_survey_knows_dates() -> None:
+    days = np.array(["2024-01-01", "NaT", "2024-01-03"], dtype="datetime64[us]")
+    (feature,) = features_of({"day": days}, np.array([0, 1, 0]))
+    assert (feature.kind, feature.missing, feature.distinct) == ("date", 1, 2)
+    assert feature.frequent == (("2024-01-01", 1), ("2024-01-03", 1))
 
 
 def test_dates_of_another_format_are_read_with_it(tmp_path: Path) -> None:
@@ -310,3 +320,29 @@ def test_ordered_classes_keep_the_order_of_the_numbers(tmp_path: Path) -> None:
     classes = csv_of(tmp_path, text)
     assert classes.info.labels == ("2", "9", "10")
     assert csv_of(tmp_path, text, task="regression").info.task == "regression"
+
+
+@pytest.mark.slow
+def test_a_table_of_all_kinds_of_columns_is_searched_exported_and_predicted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = pd.date_range("2024-01-01", periods=200).strftime("%Y-%m-%d")
+    frame = pd.DataFrame({"day": days, "city": ["Rome", "Oslo", None, "Bern"] * 50, "x": np.linspace(-1, 1, 200)})
+    frame["rich"] = np.where((frame["city"] == "Rome") | (frame["x"] > 0), "yes", "no")
+    frame["who"] = np.arange(200) // 4
+    frame.to_csv(tmp_path / "t.csv.gz", index=False)
+    split = "{by: group, column: who, val: 0.2, test: 0.2}"
+    (tmp_path / "t.yaml").write_text(
+        "version: 1\nobjective: {metric: accuracy}\n"
+        f"data: {{kind: csv, path: t.csv.gz, target: rich, batch_size: 16, sampler: weighted, split: {split}}}\n"
+        "model: {kind: mlp, depth: 1, width: 16}\noptimizer: {lr: 0.02}\ntrain: {epochs: 10}\n"
+        "space: {data.categories: [onehot, embedding], data.scale: [piecewise, quantile]}\n"
+        "search: {trials: 4, workers: 1, sampler: grid}\nconfirm: off\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    export = tuner.best(tuner.search("t.yaml"))
+    model = tuner.load(export)
+    predicted = model.predict(frame.drop(columns=["rich", "who"]))
+    assert (predicted == frame["rich"]).mean() > 0.85
+    assert set(predicted) == {"no", "yes"}
+    assert json.loads((export / "bundle.json").read_text())["metrics"]["test/accuracy"] > 0.7

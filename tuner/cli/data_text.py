@@ -108,7 +108,7 @@ def _features(features: Sequence[Feature]) -> Iterator[str]:
 
 
 def _spread(feature: Feature) -> str:
-    if feature.kind == "category":
+    if feature.kind in ("category", "date"):
         return ", ".join(f"{name} {count}" for name, count in feature.frequent)
     return f"{number(feature.minimum)} to {number(feature.maximum)}, mean {number(feature.mean)}"
 

@@ -27,14 +27,14 @@ class Feature:
 
     name: str
     kind: str
-    """number, category, or token."""
+    """number, category, date, or token."""
     missing: int
     distinct: int
     minimum: float | None = None
     mean: float | None = None
     maximum: float | None = None
     frequent: tuple[tuple[str, int], ...] = ()
-    """The most frequent categories, and how often each occurs."""
+    """The most frequent categories, or the first and last day, and how often each occurs."""
     tells_target: bool = False
     """Whether each of its values occurs with one target, and is another for each."""
 
@@ -54,6 +54,8 @@ def features_of(columns: Mapping[str, Array], targets_N: Array) -> tuple[Feature
 def _feature(name: str, values: Array, targets_N: Array) -> Feature:
     if values.dtype.kind == "O":
         return _category(name, values, targets_N)
+    if values.dtype.kind == "M":
+        return _dates(name, values, targets_N)
     known = values[~np.isnan(values)] if values.dtype.kind == "f" else values
     finite = known.astype(np.float64)
     return Feature(
@@ -65,6 +67,20 @@ def _feature(name: str, values: Array, targets_N: Array) -> Feature:
         mean=math.fsum(finite) / len(finite) if len(finite) else None,
         maximum=float(finite.max()) if len(finite) else None,
         tells_target=tells(values, targets_N),
+    )
+
+
+def _dates(name: str, values: Array, targets_N: Array) -> Feature:
+    known = values[~np.isnat(values)]
+    days, counts = np.unique(known.astype("datetime64[D]"), return_counts=True)
+    frequent = [(str(days[0]), int(counts[0])), (str(days[-1]), int(counts[-1]))] if len(days) > 1 else []
+    return Feature(
+        name=name,
+        kind="date",
+        missing=len(values) - len(known),
+        distinct=len(np.unique(known)),
+        frequent=tuple(frequent),
+        tells_target=tells(np.where(np.isnat(values), np.nan, values.astype(np.int64).astype(np.float64)), targets_N),
     )
 
 
