@@ -10,14 +10,14 @@ import torch
 from tuner.config.schema.tables import CsvData
 from tuner.data.batches import stacked_batches, train_batches
 from tuner.data.prepare import Prepared, prepare
-from tuner.data.sampling import check_weighted, weighted_order
+from tuner.data.sampling import weighted_order
 from tuner.errors import ConfigError
 
 
-def rare(folder: Path, *, metric: str = "accuracy") -> Prepared:
+def rare(folder: Path, *, metric: str = "accuracy", sampler: str = "shuffle") -> Prepared:
     text = "x,y\n" + "".join(f"{row},{1 if row % 20 == 0 else 0}\n" for row in range(400))
     (folder / "t.csv").write_text(text)
-    data = CsvData(path="t.csv", target="y")
+    data = CsvData.model_validate({"path": "t.csv", "target": "y", "sampler": sampler})
     return prepare(data, metric=metric, seed=0, base_dir=folder, cache_dir=folder / "cache")
 
 
@@ -61,4 +61,4 @@ def test_quantities_cannot_be_drawn_by_class(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"data\.sampler: weighted draws classes equally often, and this is regression"
     ):
-        check_weighted(rare(tmp_path, metric="rmse").info)
+        rare(tmp_path, metric="rmse", sampler="weighted")

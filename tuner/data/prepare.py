@@ -27,6 +27,7 @@ from tuner.data.info import DataInfo
 from tuner.data.key_splits import split_by_keys
 from tuner.data.parts import ArrayPart, StoredPart, StreamPart
 from tuner.data.preprocess import Preprocess
+from tuner.data.sampling import check_weighted
 from tuner.data.sources import SOURCES
 from tuner.data.sources.collated_dataset import BatchReader
 from tuner.data.sources.iterable_dataset import FlowRows
@@ -91,8 +92,15 @@ def prepare(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Pa
 
     `seed` fixes the split, `metric` the task where the data allows two, `base_dir` is the folder of the space file.
     Processes that call at once wait for the first. Raises NotFoundError (files), DataError (contents), ConfigError
-    (python targets) and StorageError (no space).
+    (python targets, a sampler that does not fit) and StorageError (no space).
     """
+    prepared = _prepared(data, metric=metric, seed=seed, base_dir=base_dir, cache_dir=cache_dir)
+    if data.sampler == "weighted":
+        check_weighted(prepared.info)
+    return prepared
+
+
+def _prepared(data: Data, *, metric: str, seed: int, base_dir: Path, cache_dir: Path) -> Prepared:
     cache_dir.mkdir(parents=True, exist_ok=True)
     wanted, tasks = _wanted_task(data, metric), _tasks_of(metric)
     with cache.locked(cache_dir / "lock"):

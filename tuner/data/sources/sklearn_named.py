@@ -14,8 +14,8 @@ import numpy as np
 from tuner.config.messages import suggestion
 from tuner.config.schema.sklearn_data import SklearnData, SklearnNamed
 from tuner.data.columns import category_names
-from tuner.data.datasets import describe
 from tuner.data.decoded import Decoded, Request, TableRows, Task, WantedTask
+from tuner.data.describing import describe
 from tuner.data.scaling import Array
 from tuner.data.sources import sklearn_sets
 from tuner.data.tables import Columns, TableFit, series_values
