@@ -81,7 +81,7 @@ def test_loader_processes_make_the_same_batches(tmp_path: Path) -> None:
 
 
 def test_the_collate_fn_of_a_dataset_may_make_batches_of_named_inputs(tmp_path: Path) -> None:
-    prepared, data = load(tmp_path, target="mine.py:Fixed", collate=None)
+    prepared, data = load(tmp_path, target="mine.py:Fixed", collate=None, padding=None)
     assert [(field.name, field.shape, field.dtype) for field in prepared.info.inputs] == [
         ("tokens", (8,), "int64"),
         ("mask", (8,), "float32"),

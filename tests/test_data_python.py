@@ -250,6 +250,19 @@ def test_tokens_are_not_scaled(tmp_path: Path) -> None:
     assert prepared.preprocess([[3, 7]]).tolist() == [[3, 7]]
 
 
+@pytest.mark.parametrize("in_memory", (True, False))
+def test_whole_numbers_are_a_vocabulary_and_one_may_fill_up(tmp_path: Path, in_memory: bool) -> None:
+    code = """
+    class Mine(Base):
+        def x(self, i):
+            return [i, 0]
+    """
+    info = load(tmp_path / "a", code, padding=0, in_memory=in_memory).info
+    assert (info.n_tokens, info.padding) == (40, 0)
+    assert load(tmp_path / "b", code.replace("0]", "-1]"), in_memory=in_memory).info.n_tokens is None
+    assert "mine.py:Mine: data.padding is for tokens" in refusal(tmp_path / "c", "class Mine(Base): pass", padding=0)
+
+
 def test_float_images_are_scaled_per_channel_and_vectors_per_feature(tmp_path: Path) -> None:
     code = """
     class Mine(Base):

@@ -149,6 +149,9 @@ def encode_item(x: Any, encoder: ItemEncoder) -> Array:
         raise ValueError(
             f"the input is {got}; expected {expected}, as the first item's is; resize or pad to one shape and type"
         )
+    n_tokens = encoder.n_tokens if isinstance(encoder, TensorEncoder) else None
+    if n_tokens is not None and stored.size and not 0 <= stored.min() <= stored.max() < n_tokens:
+        raise ValueError(f"tokens from {stored.min()} to {stored.max()}; expected 0 to {n_tokens - 1}")
     return stored
 
 

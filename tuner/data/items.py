@@ -82,5 +82,8 @@ def _as_float32(array: Array) -> Array:
         stored = array.astype(np.float32)
     if not np.isfinite(stored).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(stored))[0])
-        raise ValueError(f"the input is {array[place]} at {place}; expected finite numbers of float32's range")
+        raise ValueError(
+            f"the input is {array[place]} at {place}; expected finite numbers of float32's range: fill or leave out"
+            " what is missing"
+        )
     return stored

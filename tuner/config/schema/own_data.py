@@ -33,4 +33,4 @@ class PythonData(DataSection):
 
     @property
     def is_padded(self) -> bool:
-        return self.collate is not None
+        return self.collate is not None or self.padding is not None

@@ -24,6 +24,7 @@ from tuner.data.named import NamedEncoder, packed
 from tuner.data.own_targets import labels_of, target_value, targets_of
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array
+from tuner.data.sources.token_range import with_tokens
 from tuner.data.splits import Indices
 from tuner.errors import DataError
 
@@ -71,9 +72,7 @@ def read_collated(
         is_random = not _equal(*(collate.batch([items.raw(0)], items.name(0))[0] for _ in range(2)))
         looked = look(items, range(n_open), collate)
     task, targets = targets_of(items, looked.values, request.task, items.sizes["train"])
-    encoder = looked.encoder
-    if isinstance(encoder, TensorEncoder) and encoder.dtype == "int64" and looked.lowest >= 0:
-        encoder = replace(encoder, n_tokens=max(looked.highest, data.padding or 0) + 1, padding=data.padding)
+    encoder = with_tokens(looked.encoder, data, looked.lowest, looked.highest)
     return Decoded(
         task=task,
         labels=labels_of(items, task, targets[: items.sizes["train"]]),

@@ -35,6 +35,7 @@ from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array, float_scaling, pixel_scaling
 from tuner.data.sources.collated_dataset import BatchReader, look, read_collated
 from tuner.data.sources.iterable_dataset import is_random, read_flow
+from tuner.data.sources.token_range import Seen, with_tokens
 from tuner.data.splits import Indices
 from tuner.errors import DataError
 from tuner.registry import target_file
@@ -81,13 +82,16 @@ def read(data: PythonData, request: Request) -> Decoded:
         encoder = _encoder(items)
         random = _is_random(items, n_open)
         values: list[Array] = []
-        chunks = _chunks(items, range(n_open), encoder, values)
+        seen = Seen()
+        chunks = seen.through(_chunks(items, range(n_open), encoder, values))
         if _is_stacked(data, n_open, encoder, random=random):
-            rows: Rows = _stack(request.scratch / "items.npy", chunks, n_open, encoder)
+            array = _stack(request.scratch / "items.npy", chunks, n_open, encoder)
+            rows: Rows = ArrayRows(array=array, encoder=with_tokens(encoder, data, seen.lowest, seen.highest))
             content = ""
         else:
-            rows = StreamRows(items=items, encoder=encoder, seed=request.seed)
             content = _hash(chunks, ignored=random)
+            encoder = with_tokens(encoder, data, seen.lowest, seen.highest)
+            rows = StreamRows(items=items, encoder=encoder, seed=request.seed)
     task, targets = targets_of(items, values, request.task, items.sizes["train"])
     given = _given(items)
     labels = labels_of(items, task, targets[: items.sizes["train"]])
@@ -268,9 +272,10 @@ def _chunks(items: Items, rows: range, encoder: ItemEncoder, values: list[Array]
         yield np.stack(piece)
 
 
-def _stack(path: Path, chunks: Iterator[Array], n_rows: int, encoder: ItemEncoder) -> ArrayRows:
+def _stack(path: Path, chunks: Iterator[Array], n_rows: int, encoder: ItemEncoder) -> Array:
     write_rows(path, chunks, n_rows=n_rows, row_shape=encoder.shape, dtype=encoder.dtype)
-    return ArrayRows(array=np.load(path, mmap_mode="r"), encoder=encoder)
+    array: Array = np.load(path, mmap_mode="r")
+    return array
 
 
 def _hash(chunks: Iterator[Array], *, ignored: bool) -> str:
