@@ -101,8 +101,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def test_the_wheel_carries_the_shipped_search_spaces(wheel: dict[str, bytes]) -> None:
-    shipped = {f"tuner/search_spaces/{path.name}": path.read_bytes() for path in (ROOT / "search_spaces").iterdir()}
-    assert "tuner/search_spaces/mlp.yaml" in shipped
+    folder = ROOT / "search_spaces"
+    files = [path for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__"]
+    shipped = {f"tuner/search_spaces/{path.relative_to(folder).as_posix()}": path.read_bytes() for path in files}
+    assert {"tuner/search_spaces/mlp.yaml", "tuner/search_spaces/templates/own_model.py"} <= set(shipped)
     assert {name: content for name, content in wheel.items() if "/search_spaces/" in name} == shipped
 
 
