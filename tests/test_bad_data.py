@@ -183,6 +183,15 @@ def test_a_search_refuses_it_with_its_place_and_records_nothing(case: str, tmp_p
 
 
 @pytest.mark.slow
+def test_a_sampler_that_raises_is_refused_before_the_first_trial(tmp_path: Path) -> None:
+    data = own("Good", ', sampler: "mine.py:Lost"')(tmp_path)
+    (tmp_path / "mine.py").write_text(OWN + "\ndef Lost(targets):\n    return [len(targets)]\n")
+    done = search(tmp_path, data)
+    assert done.returncode == 2
+    assert "error: data.sampler mine.py:Lost gives row 800; expected 0 to 799" in done.stderr
+
+
+@pytest.mark.slow
 def test_a_loader_that_is_killed_fails_the_trial_and_leaves_the_study_whole(tmp_path: Path) -> None:
     done = search(tmp_path, own("Loses", ", in_memory: false, num_workers: 1")(tmp_path))
     assert done.returncode == 1

@@ -36,6 +36,13 @@ def augmenter_of(prepared: Prepared, data: Data) -> Augmenter | None:
     return replace(augmenter or Augmenter(height=1, width=1), sound=sound) if sound else augmenter
 
 
+def check_feed(prepared: Prepared, data: Data) -> None:
+    """Refuse, before any trial, what the first epoch would: an augmentation, sampler or loaders that do not fit."""
+    feed = Feed.of(prepared, data, device=torch.device("cpu"), n_cores=1)
+    if isinstance(feed.sampler, OwnSampler) and not isinstance(prepared.train, FlowPart):
+        feed.sampler.order(prepared.train, 0)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Feed:
     """Training and validation batches of one trial; its loader processes live as long as it does."""

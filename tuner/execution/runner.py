@@ -13,7 +13,7 @@ from torch import nn
 from tuner.config.schema import Data, PythonModel
 from tuner.config.schema.losses import PythonLoss
 from tuner.data.batches import eval_batches
-from tuner.data.feed import augmenter_of
+from tuner.data.feed import check_feed
 from tuner.data.global_rng import seeded
 from tuner.data.info import NO_DATA, DataInfo
 from tuner.data.prepare import NOT_DECODED, Prepared, prepare
@@ -303,7 +303,7 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     loss = build_loss(config.loss, prepared.info, base_dir=request.base_dir)
     check_counts(config.loss, prepared.train.targets)
     check_mixed_targets(config.data.augment, config.loss, prepared.info)
-    augmenter_of(prepared, config.data)
+    check_feed(prepared, config.data)
     if isinstance(config.model, PythonModel):
         target_file(config.model.target, request.base_dir)
     x_B, y_B = next(iter(eval_batches(prepared.val, prepared.preprocess, device=device, limit=1)))
