@@ -3,6 +3,7 @@ VENV    := .venv
 BIN     := $(VENV)/bin
 PYTHON  ?=
 ARGS    ?=
+JOBS    ?= auto
 
 # A package of the machine or of the user must not stand in for a missing one.
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
@@ -13,7 +14,7 @@ export PYTHONNOUSERSITE := 1
 
 help:
 	@echo "make search   install, run a search on scikit-learn's digits, export the best trial"
-	@echo "make test     run all tests                     (ARGS='-m \"not slow\"' for the quick ones)"
+	@echo "make test     run all tests                     (ARGS='-m \"not slow\"' for the quick ones, JOBS=0 one by one)"
 	@echo "make check    formatting, lint, types, layers   (make format repairs the first)"
 	@echo "make bench    run the benchmarks, draw the plots  (ARGS='search' for one, ARGS='search -- --pairs 3')"
 	@echo "make gpu      run the GPU tests and the GPU benchmark; falls back to the CPU"
@@ -24,7 +25,7 @@ search: $(VENV)/.installed
 	$(BIN)/tuner best
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile $(ARGS)
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
