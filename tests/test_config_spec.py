@@ -215,7 +215,9 @@ def test_a_value_that_only_another_kind_sees_is_a_difference() -> None:
 # --------------------------------------------------------------------------------------------------------------- files
 
 
-@pytest.mark.parametrize("name", ("mlp", "fashion_mlp", "fashion_cnn", "image_folder", "tabular", "adult", "winequality", "sst2"))
+@pytest.mark.parametrize(
+    "name", ("mlp", "fashion_mlp", "fashion_cnn", "image_folder", "tabular", "adult", "winequality", "sst2")
+)
 def test_a_shipped_file_is_found_by_its_name_and_loads(name: str) -> None:
     assert find_file(name) == find_file(f"{name}.yaml") == shipped_folder() / f"{name}.yaml"
     spec = load(find_file(name))

@@ -470,7 +470,7 @@ def test_changed_data_is_refused() -> None:
     (
         ("model.kind=mpl", ConfigError, r"did you mean 'mlp'\?"),
         ("data.split.val=149", DataError, "which leaves none for training"),
-        ("loss.kind=mse", ConfigError, "mse is for regression, this is classification"),
+        ("loss.kind=mse", ConfigError, "mse is for regression and autoencoding, this is classification"),
     ),
 )
 def test_what_cannot_be_trained_is_refused_before_anything_is_created(

@@ -272,12 +272,14 @@ def test_a_driver_of_two_workers_that_is_killed_again_and_again_loses_nothing() 
     with contextlib.chdir(aside):
         run("search.pruner=none", "search.trials=12")
         straight = outcomes()
+    codes = []
     for fault in ("epoch_recorded:kill@5", "paused:kill@3", "job_sent:kill@4", "epoch_recorded:kill@9"):
         code = CHILD.format(folder=str(Path.cwd()), fault=fault, sets=sets, executor="ProcessExecutor")
-        killed = subprocess.run(
-            [sys.executable, "-c", code], check=False
-        )  # an interpreter that starts its own processes
-        assert killed.returncode == -signal.SIGKILL
+        # An interpreter that starts its own processes.
+        codes.append(subprocess.run([sys.executable, "-c", code], check=False).returncode)
+    # Epochs that end together are recorded together: a busy machine may finish before the last point comes so often.
+    assert codes[:3] == [-signal.SIGKILL] * 3
+    assert codes[3] in (0, -signal.SIGKILL)
     result = run_in_processes(*sets)
     rows = outcomes()
     assert (len(rows), result.status.counts["paused"], result.status.counts["running"]) == (12, 0, 0)

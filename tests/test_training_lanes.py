@@ -17,6 +17,7 @@ from tuner.config.schema import TrialConfig
 from tuner.execution.protocol import LanesRequest, PrepareRequest
 from tuner.execution.runner import Runner
 from tuner.models.layers import ChannelDropout, Dropout
+from tuner.training import lanes_probe
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.training.lanes import LaneGroup
@@ -616,7 +617,8 @@ def test_a_product_with_a_vector_is_not_stacked() -> None:
     assert not stacks_exactly(torch.mm, lambda a, b: torch.bmm(a, b) * 1.0000002, (meta(32, 64), meta(64, 16)), 3)
 
 
-def test_lanes_are_measured_beside_a_run_alone(lab: Lab) -> None:
+def test_lanes_are_measured_beside_a_run_alone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes_probe, "LARGE_STEP_S", 1.0)  # a step of a busy machine counts as large else
     (job,) = lab.jobs("x", [config_of()])
     measured = lab.runner.measure_lanes(LanesRequest(job=job, sizes=(2, 4)))
     assert set(measured.step_seconds) == {1, 2, 4}
