@@ -6,6 +6,7 @@ import gc
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import psutil
@@ -21,6 +22,7 @@ from tuner.data.parts import ItemCost, StreamPart
 from tuner.data.prefetch import moved
 from tuner.data.prepare import Prepared, prepare
 from tuner.data.streams import MAX_LOADERS, StreamLoader, choose_loaders, item_cost, n_loaders
+from tuner.data.target_units import TargetUnits
 from tuner.execution.protocol import PrepareRequest
 from tuner.execution.runner import Runner
 from tuner.training.events import Decision, Outcome
@@ -321,3 +323,28 @@ def test_a_loader_that_ends_or_hangs_is_named_with_the_remedy(tmp_path: Path, na
     prepared = prepare(data, metric="accuracy", seed=5, base_dir=tmp_path, cache_dir=tmp_path / "cache")
     with pytest.raises(LoaderError, match=message):
         list(Feed.of(prepared, data, device=CPU, n_cores=1).train(epoch_seed=1))
+
+
+@pytest.mark.parametrize(("metric", "target"), (("accuracy", "int(turn)"), ("rmse", "float(turn) + 100.0")))
+def test_targets_come_from_the_reading_that_gave_the_inputs(tmp_path: Path, metric: str, target: str) -> None:
+    code = f"""
+    import random
+    class Turned:
+        def __len__(self):
+            return 50
+        def __getitem__(self, i):
+            turn = random.randrange(4)
+            return [float(turn), float(i)], {target}
+    """
+    (tmp_path / "turned.py").write_text(textwrap.dedent(code))
+    data = PythonData.model_validate({"kind": "python", "target": "turned.py:Turned", "normalize": False})
+    prepared = prepare(data, metric=metric, seed=5, base_dir=tmp_path, cache_dir=tmp_path / "cache")
+    units = TargetUnits.of(prepared.info)
+    part = prepared.in_units(units).train
+    test = prepared.open_test()
+    assert test is not None
+    for one, own in ((part, units), (prepared.val, None), (test, None)):
+        assert isinstance(one, StreamPart)
+        x, y = one.read(range(len(one)))
+        y = y if own is None else own.restored(y)
+        assert torch.allclose(y.flatten().float() - (100 if metric == "rmse" else 0), x[:, 0], atol=1e-3)

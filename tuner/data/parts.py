@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from tuner.data.datasets import ItemSource
 from tuner.data.encoders import ItemEncoder, encode_item
+from tuner.data.info import DataInfo
 from tuner.data.lengths import row_lengths
+from tuner.data.own_targets import known_targets, target_value
 from tuner.data.target_units import TargetUnits
 from tuner.errors import DataError
 
@@ -103,7 +106,7 @@ class _InUnits:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class StreamPart:
-    """Items that are read when they are needed, and their targets, which were read once."""
+    """Items that are read when they are needed; `targets` are those of the first reading."""
 
     items: ItemSource
     rows: Tensor
@@ -112,6 +115,10 @@ class StreamPart:
     encoder: ItemEncoder
     batched: BatchMaker | None = None
     """Makes a batch of the items of some rows, whose targets are given; None where rows are stacked."""
+    info: DataInfo | None = None
+    """What targets are checked by that are read anew with their inputs; None where items say nothing new of them."""
+    units: TargetUnits | None = None
+    """Those of targets that are read anew; None for those of the data."""
     costs: list[ItemCost] = field(default_factory=list, repr=False)
     """What an item takes, once it was measured in this process."""
 
@@ -121,20 +128,30 @@ class StreamPart:
     def in_units(self, units: TargetUnits) -> StreamPart:
         """The same items with scaled targets."""
         batched = None if self.batched is None else _InUnits(batched=self.batched, units=units)
-        return replace(self, targets=units.scaled(self.targets), batched=batched)
+        return replace(self, targets=units.scaled(self.targets), batched=batched, units=units)
 
     def read(self, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Inputs in stored form and targets of some rows of this part; DataError names the item that cannot be read."""
         if self.batched is not None:
             return self.batched(self.rows[list(indices)].tolist(), self.targets[list(indices)])
-        inputs = []
-        for row in self.rows[list(indices)].tolist():
-            x, _ = self.items.read(row)
+        inputs, found = [], []
+        rows = self.rows[list(indices)].tolist()
+        for row in rows:
+            x, y = self.items.read(row)
             try:
                 inputs.append(torch.from_numpy(encode_item(x, self.encoder).copy()))
             except ValueError as error:
                 raise DataError(f"{self.items.name(row)}: {error}") from error
-        return torch.stack(inputs), self.targets[list(indices)]
+            found.append(y)
+        return torch.stack(inputs), self._targets(rows, found, list(indices))
+
+    def _targets(self, rows: list[int], found: list[Any], indices: list[int]) -> Tensor:
+        """Those that came with the inputs: what an item draws can change both."""
+        if self.info is None:
+            return self.targets[indices]
+        values = [target_value(self.items.name, row, y) for row, y in zip(rows, found, strict=True)]
+        y = torch.from_numpy(known_targets(lambda place: self.items.name(rows[place]), values, self.info))
+        return y if self.units is None else self.units.scaled(y)
 
 
 StoredPart = ArrayPart | StreamPart

@@ -322,7 +322,8 @@ def _open(folder: Path, data: Data, base_dir: Path, seed: int, *, is_fresh: bool
     batched = batches_of(data, items, base_dir) if isinstance(data, PythonData) and isinstance(items, Items) else None
 
     def part(name: str) -> StoredPart:
-        return _open_part(folder, name, records, preprocess, items, batched, is_fresh=is_fresh and name != "test")
+        own = info if isinstance(data, PythonData) else None
+        return _open_part(folder, name, records, preprocess, items, batched, own, is_fresh=is_fresh and name != "test")
 
     def test() -> StoredPart | None:
         if info.n_test and _file_name("test", "targets") not in records:
@@ -364,6 +365,7 @@ def _open_part(
     preprocess: Preprocess,
     items: ItemSource | None,
     batched: BatchReader | None,
+    info: DataInfo | None,
     *,
     is_fresh: bool,
 ) -> StoredPart:
@@ -378,7 +380,9 @@ def _open_part(
     if items is None:
         return ArrayPart(inputs=rows_of("inputs"), targets=targets)
     encoder: Any = preprocess.encoder
-    return StreamPart(items=items, rows=rows_of("rows").clone(), targets=targets, encoder=encoder, batched=batched)
+    return StreamPart(
+        items=items, rows=rows_of("rows").clone(), targets=targets, encoder=encoder, batched=batched, info=info
+    )
 
 
 def _open_flow(

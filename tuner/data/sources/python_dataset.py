@@ -169,7 +169,8 @@ def read_test(
     targets = torch.from_numpy(known_targets(lambda row: items.name(rows[row]), values, info))
     if info.in_memory:
         return ArrayPart(inputs=torch.from_numpy(np.concatenate(stored)), targets=targets)
-    return StreamPart(items=items, rows=torch.arange(rows.start, rows.stop), targets=targets, encoder=encoder)
+    numbers = torch.arange(rows.start, rows.stop)
+    return StreamPart(items=items, rows=numbers, targets=targets, encoder=encoder, info=info)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
