@@ -192,6 +192,44 @@ def test_embedded_categories_are_codes_in_the_last_columns(tmp_path: Path) -> No
     assert row[:, 1:].tolist() == [[0.0, 2.0], [2.0, 0.0]]
 
 
+def test_a_mark_that_is_a_number_is_missing_in_training_and_prediction(tmp_path: Path) -> None:
+    rows = "".join(f"{row % 7 or -999},{('NA', 'red', 'blue')[row % 3]},{row * 0.5}\n" for row in range(60))
+    data = csv_of(tmp_path, f"x,colour,y\n{rows}", missing_values=["-999"])
+    restored = Preprocess.from_json(data.preprocess.to_json())
+    missing = restored(pd.DataFrame({"x": [np.nan], "colour": [None]}))
+    assert missing[0, 1] == 1.0
+    assert torch.equal(restored(pd.DataFrame({"x": [-999], "colour": ["NA"]})), missing)
+    assert torch.equal(restored(pd.DataFrame({"x": [-999.0], "colour": ["NA"]})), missing)
+    assert torch.equal(restored([{"x": -999, "colour": "NA"}]), missing)
+    assert torch.equal(restored([{"x": "-999.0", "colour": "nan"}]), missing)
+    assert not torch.equal(restored([{"x": -998, "colour": "red"}]), missing)
+
+
+def test_marks_of_missing_values_are_missing_in_parquet_too(tmp_path: Path) -> None:
+    x = [row % 7 or -999 for row in range(60)]
+    colour = [("?", "red", "blue")[row % 3] for row in range(60)]
+    pd.DataFrame({"x": x, "colour": colour, "y": np.arange(60) * 0.5}).to_parquet(tmp_path / "t.parquet")
+    data = prepared(
+        tmp_path,
+        ParquetData.model_validate({"path": "t.parquet", "target": "y", "missing_values": ["-999", "?"]}),
+    )
+    encoder = data.preprocess.encoder
+    assert isinstance(encoder, TableEncoder)
+    assert [column.marks_missing for column in encoder.columns] == [True, True]
+    assert isinstance(encoder.columns[0], NumericColumn)
+    assert 1.0 <= encoder.columns[0].mean <= 6.0
+    missing = data.preprocess(pd.DataFrame({"x": [np.nan], "colour": [None]}))
+    assert torch.equal(data.preprocess([{"x": -999, "colour": "?"}]), missing)
+
+
+def test_a_date_format_is_for_the_columns_that_are_named(tmp_path: Path) -> None:
+    days = pd.date_range("2024-01-01", periods=60, freq="7D")
+    rows = "".join(f"{day:%d.%m.%Y},{day:%Y-%m-%d},{row * 0.5}\n" for row, day in enumerate(days))
+    data = csv_of(tmp_path, f"own,iso,y\n{rows}", dates=["own"], date_format="%d.%m.%Y")
+    features = data.preprocess([{"own": "04.03.2024", "iso": "2024-03-04"}])[0]
+    assert torch.equal(*features.chunk(2))
+
+
 def test_marks_of_missing_values_are_missing_in_training_and_prediction(tmp_path: Path) -> None:
     text = "x,y\n" + "".join(f"{'?' if row % 5 == 0 else row},{row * 0.5}\n" for row in range(60))
     assert (

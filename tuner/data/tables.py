@@ -36,6 +36,7 @@ __all__ = [
     "category_names",
     "is_missing",
     "series_values",
+    "without_marks",
 ]
 
 Columns = Mapping[str, Array]
@@ -57,6 +58,8 @@ class TableFit:
     min_count: int = 1
     """Categories with fewer training rows count as rare."""
     date_format: str = ""
+    dates: tuple[str, ...] = ()
+    """Columns that `date_format` is for; other dates are ISO 8601."""
     missing: tuple[str, ...] = ()
     """Texts that stand for a missing value."""
 
@@ -69,7 +72,8 @@ class TableFit:
                 return PiecewiseColumn.fit(name, values, n_bins=self.n_bins)
             return NumericColumn.fit(name, values, scale=self.scale)
         if values.dtype.kind == "M":
-            return DateColumn.fit(name, values, scale=self.scale, date_format=self.date_format)
+            date_format = self.date_format if name in self.dates else ""
+            return DateColumn.fit(name, values, scale=self.scale, date_format=date_format)
         return CategoricalColumn.fit(name, values, max_categories=self.max_categories, min_count=self.min_count)
 
 
@@ -106,7 +110,7 @@ class TableEncoder:
     def encode(self, source: Any) -> Array:
         """Take a pandas DataFrame, a list of mappings (one a row), a mapping of columns, or numbers [N, n_columns]."""
         raw = _raw_columns(source, tuple(column.name for column in self.columns))
-        columns = {column.name: column.read(self._without_marks(raw[column.name])) for column in self.columns}
+        columns = {column.name: column.read(without_marks(raw[column.name], self.missing)) for column in self.columns}
         for name, values in columns.items():
             if values.dtype == np.float64 and np.isinf(values).any():
                 row = int(np.flatnonzero(np.isinf(values))[0])
@@ -133,11 +137,6 @@ class TableEncoder:
         if self.embeds and isinstance(column, CategoricalColumn):
             return column.codes(values)
         return column.encode(values)
-
-    def _without_marks(self, values: Array) -> Array:
-        if not self.missing or values.dtype != object:
-            return values
-        return np.array([None if value in self.missing else value for value in values], dtype=object)
 
     def to_json(self) -> dict[str, Any]:
         kind_of = {column: kind for kind, column in COLUMN_KINDS.items()}
@@ -187,6 +186,38 @@ def series_values(series: Any) -> Array:
         plain = series.dt.tz_convert(None) if getattr(series.dtype, "tz", None) is not None else series
         return np.asarray(plain.to_numpy(dtype="datetime64[us]"))
     return np.asarray(series.astype(object).where(series.notna(), None).to_numpy(dtype=object))
+
+
+def without_marks(values: Array, marks: Sequence[str]) -> Array:
+    """Values of which those that `marks` name are missing; a mark that is a number also stands for that number."""
+    if not marks or values.dtype.kind not in "iufO":
+        return values
+    numbers = {number for number in map(_number, marks) if number is not None}
+    if values.dtype != object:
+        marked = np.isin(values, list(numbers))
+    else:
+        texts = frozenset(marks)
+        marked = np.fromiter((_is_marked(value, texts, numbers) for value in values), dtype=bool, count=len(values))
+    if not marked.any():
+        return values
+    if values.dtype.kind == "f":
+        return np.where(marked, np.nan, values)
+    objects = values.astype(object)
+    objects[marked] = None
+    return objects
+
+
+def _is_marked(value: Any, texts: frozenset[str], numbers: set[float]) -> bool:
+    if isinstance(value, str):
+        return value in texts or (bool(numbers) and _number(value) in numbers)
+    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and value in numbers
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _object_array(values: Any) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -18,10 +18,10 @@ from tuner.config.schema.tables import TableData
 from tuner.data.columns import is_missing, parse_date
 from tuner.data.decoded import Decoded, Request, TableRows
 from tuner.data.scaling import Array
-from tuner.data.sources.table_files import Dialect, TableFile, find, read_csv, read_parquet
+from tuner.data.sources.table_files import NA_TEXTS, Dialect, TableFile, find, read_csv, read_parquet
 from tuner.data.sources.table_targets import read_targets
 from tuner.data.splits import PARTS, Indices
-from tuner.data.tables import TableFit, category_names, series_values
+from tuner.data.tables import TableFit, category_names, series_values, without_marks
 from tuner.errors import DataError
 
 NUMERIC_SHARE = 0.9
@@ -175,7 +175,8 @@ def _how(data: TableData) -> TableFit:
         max_categories=data.max_categories,
         min_count=data.min_count,
         date_format=data.date_format,
-        missing=data.missing_values,
+        dates=data.dates,
+        missing=(*data.missing_values, *NA_TEXTS) if isinstance(data, CsvData) else data.missing_values,
     )
 
 
@@ -193,11 +194,24 @@ def _read_files(data: TableData, base_dir: Path) -> Table:
 
 def _read_file(data: TableData, path: Path) -> TableFile:
     if not isinstance(data, CsvData):
-        return read_parquet(path)
+        file = read_parquet(path)
+        return replace(file, frame=_without_marks(file.frame, data.missing_values))
     dialect = Dialect(
         delimiter=data.delimiter, decimal=data.decimal, encoding=data.encoding, missing=data.missing_values
     )
     return read_csv(path, dialect)
+
+
+def _without_marks(frame: Any, marks: tuple[str, ...]) -> Any:
+    """The columns of a frame, missing where the marks say so, as they are in prediction."""
+    columns = {}
+    for name in frame.columns:
+        values = without_marks(series_values(frame[name]), marks)
+        missing = [is_missing(value) for value in values] if marks else []
+        if any(missing):
+            whole = frame[name].dtype.kind in "iu"
+            columns[name] = (frame[name].astype("Int64") if whole else frame[name]).mask(missing)
+    return frame.assign(**columns)
 
 
 def _refuse_other_columns(first: TableFile, other: TableFile) -> None:

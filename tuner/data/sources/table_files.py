@@ -22,6 +22,12 @@ import numpy.typing as npt
 from tuner.data.sources.paths import resolve_existing
 from tuner.errors import DataError, MissingError, NotFoundError
 
+NA_TEXTS = (
+    *("#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>", "N/A", "NA"),
+    *("NULL", "NaN", "None", "n/a", "nan", "null"),
+)
+"""Texts that pandas takes for a missing value, besides an empty field."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dialect:
