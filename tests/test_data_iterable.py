@@ -132,7 +132,7 @@ def test_an_endless_dataset_has_epochs_of_so_many_items(tmp_path: Path) -> None:
     class Endless(IterableDataset):
         def __iter__(self):
             for i in itertools.count():
-                yield torch.tensor([float(i), random.random()]), i % 2
+                yield torch.tensor([float(i), 1.0]), i % 2
     """
     prepared, data = load(tmp_path, "Endless", code, epoch_items=30)
     assert (prepared.info.n_train, prepared.info.n_val, prepared.info.n_test) == (30, 3, 3)
@@ -167,7 +167,7 @@ def test_set_epoch_is_called_with_another_number_every_epoch(tmp_path: Path) -> 
     def parts():
         return Numbered(), Mine(20, 100)
     """
-    prepared, data = load(tmp_path, "parts", code, in_memory=False)
+    prepared, data = load(tmp_path, "parts", code, in_memory=False, split={"test": 0})
     first, second, again = (numbers(epoch(prepared, data, seed)) for seed in (1, 2, 1))
     assert first == again != second
 
@@ -202,6 +202,28 @@ def test_own_training_gets_a_flow_as_an_iterable_dataset(tmp_path: Path) -> None
             "mine.py:generator is a generator, which can be read once; return an object whose __iter__ begins anew",
         ),
         ("Shuffled", "", {}, "Shuffled: its items differ from pass to pass, so those held out for validation might"),
+        ("Shuffled", "", {"epoch_items": 20}, "Shuffled: its items differ from pass to pass, so those held out"),
+        (
+            "parts",
+            "def parts(): return Shuffled(), Mine(20, 100)",
+            {"epoch_items": 20},
+            "return val and test as parts of their own (or val, with data.split.test: 0)",
+        ),
+        (
+            "Numbered",
+            """
+            class Numbered(Mine):
+                epoch = 0
+                def set_epoch(self, epoch):
+                    self.epoch = epoch
+                def __iter__(self):
+                    order = list(range(self.n))
+                    random.Random(self.epoch).shuffle(order)
+                    return ((torch.tensor([float(i), 1.0]), i % 2) for i in order)
+            """,
+            {"in_memory": False},
+            "Numbered: its items differ from pass to pass",
+        ),
         ("Mine", "", {"epoch_items": 100}, "Mine ended after 50 items; data.epoch_items and what is held out want 120"),
         (
             "lists",

@@ -47,6 +47,11 @@ class Iterated:
     def collate_fn(self) -> Any:
         return getattr(self._dataset, "collate_fn", None)
 
+    @property
+    def has_epochs(self) -> bool:
+        """Whether the dataset is told the number of an epoch."""
+        return callable(getattr(self._dataset, "set_epoch", None))
+
     def name(self, row: int) -> str:
         return f"{self._target}: {'' if self._is_alone else self._part + ' '}item {row}"
 
@@ -61,7 +66,7 @@ class Iterated:
         """The items of one pass; DataError numbers the one at which the user's code raised."""
         number = 0
         try:
-            if seed is not None and callable(getattr(self._dataset, "set_epoch", None)):
+            if seed is not None and self.has_epochs:
                 self._dataset.set_epoch(seed % MAX_EPOCH_NUMBER)
             for item in self._dataset:
                 yield item

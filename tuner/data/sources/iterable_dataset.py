@@ -28,6 +28,8 @@ from tuner.data.splits import Indices, part_size
 from tuner.errors import DataError
 
 N_PROBED = 5
+EPOCHS_PROBED = (0, 1, 2, 3)
+"""Several, as an order of few shards is often the same in two epochs."""
 MEASURED_BYTES = 2**27
 MEASURED_ROWS = 10_000
 """Training rows from which the scaling is measured."""
@@ -59,10 +61,12 @@ def read_flow(data: PythonData, request: Request, train: Iterated, parts: Mappin
     """Look at the items of one pass, or at as many as make up an epoch; DataError says what is wrong with one."""
     with seeded(seeding.derive(request.seed, "decode")):
         shuffles = is_random(train)
-        if shuffles and "val" not in parts and data.epoch_items is None:
+        is_held_out = "val" not in parts or ("test" not in parts and bool(data.split.test))
+        if shuffles and is_held_out:
             raise DataError(
                 f"{train.title}: its items differ from pass to pass, so those held out for validation might come back"
-                " in training; return val as a part of its own, or set data.in_memory: true"
+                " in training, and those held out for the test too; return val and test as parts of their own (or val,"
+                " with data.split.test: 0), or, where it ends, set data.in_memory: true and leave data.epoch_items out"
             )
         seen = _look(train, _wanted(data, parts))
         n_val, n_test = _held_out(data.split, parts, data.epoch_items or seen.n_rows)
@@ -192,9 +196,10 @@ def encoded(items: Iterated, row: int, item: Any, encoder: ItemEncoder) -> tuple
 
 
 def is_random(items: Iterated) -> bool:
-    """Whether the first items differ from one pass to the next, or draw from a global generator."""
+    """Whether the first items differ between passes, or epochs by `set_epoch`, or draw from a global generator."""
     before = states()
-    first, *others = ([_plain(items, *item) for item in enumerate(islice(items.passes(), N_PROBED))] for _ in range(2))
+    numbers: tuple[int | None, ...] = EPOCHS_PROBED if items.has_epochs else (None, None)
+    first, *others = ([_plain(items, *item) for item in enumerate(islice(items.passes(n), N_PROBED))] for n in numbers)
     return any(not _are_equal(first, other) for other in others) or moved_since(before)
 
 
