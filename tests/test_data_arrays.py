@@ -158,6 +158,12 @@ def test_targets_of_every_position_are_for_language(tmp_path: Path) -> None:
     assert (data.info.task, data.info.n_targets) == ("language", 11)
 
 
+def test_a_token_that_only_targets_have_can_be_told(tmp_path: Path) -> None:
+    arrays = {"x": TOKENS, "y": TOKENS + 1}
+    data = prepared(tmp_path, npz(tmp_path, arrays), task="language", metric="loss")
+    assert (data.info.n_tokens, data.info.n_targets) == (11, 12)
+
+
 def test_rows_of_zeros_and_ones_are_for_several_labels(tmp_path: Path) -> None:
     y = np.stack([CLASSES == 0, CLASSES < 2], axis=1)
     data = prepared(

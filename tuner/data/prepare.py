@@ -301,7 +301,7 @@ def _n_targets(decoded: Decoded, preprocess: Preprocess) -> int:
     if decoded.task == "autoencoding":
         return math.prod(preprocess.input_shape)
     if decoded.task == "language":
-        return preprocess.n_tokens or int(decoded.targets.max()) + 1
+        return max(preprocess.n_tokens or 0, int(decoded.targets.max()) + 1)
     return len(decoded.labels) if decoded.task == "classification" else int(decoded.targets.shape[1])
 
 
