@@ -172,11 +172,18 @@ def test_what_evaluates_does_not_depend_on_weights_and_focus(
     assert not torch.allclose(evaluated, loss(outputs, y))
 
 
+@pytest.mark.parametrize("outputs", (LOGITS, LOGS))
+def test_nll_is_cross_entropy_whether_a_model_returns_logits_or_log_probabilities(outputs: torch.Tensor) -> None:
+    nll, cross_entropy = (build_loss(config, CLASSES) for config in (Nll(), CrossEntropy()))
+    torch.testing.assert_close(nll(outputs, Y), cross_entropy(outputs, Y))
+    torch.testing.assert_close(nll.probabilities(outputs), cross_entropy.probabilities(outputs))
+
+
 def test_outputs_mean_what_the_loss_says() -> None:
-    softmax, exp = LOGITS.softmax(1), LOGS.exp()
+    softmax = LOGITS.softmax(1)
     for config in (CrossEntropy(), Focal(), Hinge()):
         assert torch.equal(build_loss(config, CLASSES).probabilities(LOGITS), softmax)
-    assert torch.equal(build_loss(Nll(), CLASSES).probabilities(LOGS), exp)
+    torch.testing.assert_close(build_loss(Nll(), CLASSES).probabilities(LOGS), LOGS.exp())
     assert torch.equal(build_loss(Focal(), LABELS).probabilities(LOGITS), LOGITS.sigmoid())
     assert torch.equal(build_loss(Poisson(), NUMBERS).probabilities(VALUES), VALUES.exp())
     assert torch.equal(build_loss(Poisson(log_input=False), NUMBERS).probabilities(VALUES), VALUES)

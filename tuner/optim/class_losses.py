@@ -96,7 +96,7 @@ class BinaryCrossEntropyLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NllLoss(Unsmoothed):
-    """Negative log-likelihood of K log-probabilities."""
+    """Negative log-likelihood of K log-probabilities, or of K logits: log_softmax leaves log-probabilities as they are."""
 
     weight_K: Tensor | None = field(default=None, compare=False)
 
@@ -105,10 +105,10 @@ class NllLoss(Unsmoothed):
         return given(self.weight_K)
 
     def __call__(self, logs_BK: Tensor, y_B: Tensor, /) -> Tensor:
-        return F.nll_loss(logs_BK, y_B, self.weight_K)
+        return F.nll_loss(logs_BK.log_softmax(dim=1), y_B, self.weight_K)
 
     def probabilities(self, logs_BK: Tensor, /) -> Tensor:
-        return logs_BK.float().exp()
+        return logs_BK.float().softmax(dim=1)
 
     def for_evaluation(self) -> LossFunction:
         return NllLoss()

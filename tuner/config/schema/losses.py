@@ -27,7 +27,7 @@ class CrossEntropy(Section):
 
 
 class Nll(Section):
-    """Negative log-likelihood, of models that return log-probabilities (a last layer of LogSoftmax)."""
+    """Negative log-likelihood, of models that return log-probabilities (a last layer of LogSoftmax) or logits."""
 
     kind: Literal["nll"] = "nll"
     class_weights: Weights = "none"
