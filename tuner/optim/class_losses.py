@@ -96,7 +96,7 @@ class BinaryCrossEntropyLoss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NllLoss(Unsmoothed):
-    """Negative log-likelihood of K log-probabilities, or of K logits: log_softmax leaves log-probabilities as they are."""
+    """Negative log-likelihood of K log-probabilities, or of K logits: log_softmax leaves the former as they are."""
 
     weight_K: Tensor | None = field(default=None, compare=False)
 
