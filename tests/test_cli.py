@@ -205,12 +205,12 @@ def test_the_dashboard_serves_the_study(finished: Path) -> None:
         assert process.stdout is not None
         url = process.stdout.readline().split()[0]
         assert url.startswith("http://127.0.0.1:")
-        with urllib.request.urlopen(url, timeout=120) as page:  # noqa: S310  our own server
+        with urllib.request.urlopen(url, timeout=30) as page:  # noqa: S310  our own server
             assert page.status == 200
-        with urllib.request.urlopen(url.replace("/dashboard", "/api/studies"), timeout=120) as answer:  # noqa: S310
+        with urllib.request.urlopen(url.replace("/dashboard", "/api/studies"), timeout=30) as answer:  # noqa: S310
             assert [study["study_name"] for study in json.load(answer)["study_summaries"]] == ["mlp"]
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=120) == 0
+        assert process.wait(timeout=30) == 0
     finally:
         process.kill()
         process.communicate()
@@ -291,7 +291,7 @@ def test_ctrl_c_keeps_everything_and_leaves_no_process_behind(tmp_path: Path) ->
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
     last = list(seen)[-1]
     assert (last["event"], last["ended"], last["trials"]["paused"]) == ("done", "interrupted", 1)
-    assert process.wait(timeout=120) == 130
+    assert process.wait(timeout=30) == 130
     assert eventually(lambda: not _group(process.pid), within_s=15), _group(process.pid)
     process.communicate()
 
@@ -317,7 +317,7 @@ def test_sigterm_exits_143_and_a_second_signal_stops_at_once(tmp_path: Path) -> 
     process.send_signal(signal.SIGTERM)
     assert any("Ctrl-C again stops at once" in event.get("message", "") for event in seen)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=120) == 143
+    assert process.wait(timeout=10) == 143
     process.communicate()
     trials = json.loads(tuner("trials", "--json", folder=tmp_path).stdout)
     assert [trial["state"] for trial in trials] == ["paused"]
@@ -348,7 +348,7 @@ def test_killed_drivers_lose_nothing_and_leave_no_worker_and_no_temporary_files(
         for _ in range(count):
             next(seen)
         process.kill()
-        assert process.wait(timeout=120) == -signal.SIGKILL
+        assert process.wait(timeout=10) == -signal.SIGKILL
         assert eventually(partial(_is_alone, process.pid), within_s=15), _group(process.pid)
         process.communicate()
         assert list(temporary.iterdir()) == []

@@ -265,7 +265,8 @@ def test_killed_while_pausing_or_promoting_nothing_is_lost(
 
 @pytest.mark.slow
 def test_a_driver_of_two_workers_that_is_killed_again_and_again_loses_nothing() -> None:
-    sets = ("search.workers=2", "search.trials=12")
+    # One trial a job: with lanes that a busy machine chooses, jobs are sent less often, and the search ends before a kill.
+    sets = ("search.workers=2", "search.trials=12", "search.lanes=1")
     aside = Path("aside")
     aside.mkdir()
     (aside / "small.yaml").write_text(SPACE)
@@ -277,9 +278,7 @@ def test_a_driver_of_two_workers_that_is_killed_again_and_again_loses_nothing() 
         code = CHILD.format(folder=str(Path.cwd()), fault=fault, sets=sets, executor="ProcessExecutor")
         # An interpreter that starts its own processes.
         codes.append(subprocess.run([sys.executable, "-c", code], check=False).returncode)
-    # Epochs that end together are recorded together: a busy machine may finish before a point comes so often.
-    assert codes[0] == -signal.SIGKILL
-    assert set(codes) <= {0, -signal.SIGKILL}
+    assert codes == [-signal.SIGKILL] * 4
     result = run_in_processes(*sets)
     rows = outcomes()
     assert (len(rows), result.status.counts["paused"], result.status.counts["running"]) == (12, 0, 0)
