@@ -265,7 +265,7 @@ def test_killed_while_pausing_or_promoting_nothing_is_lost(
 
 @pytest.mark.slow
 def test_a_driver_of_two_workers_that_is_killed_again_and_again_loses_nothing() -> None:
-    # One trial a job: with lanes that a busy machine chooses, jobs are sent less often, and the search ends before a kill.
+    # One trial a job: with lanes, which a busy machine may choose, jobs are sent too seldom for every kill.
     sets = ("search.workers=2", "search.trials=12", "search.lanes=1")
     aside = Path("aside")
     aside.mkdir()

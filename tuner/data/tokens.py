@@ -147,7 +147,8 @@ class CharacterEncoder:
     def encode(self, source: Any) -> Array:
         """Take a text, or several of one length, of whose last L characters the ids are given."""
         texts = texts_of(source, "text")
-        rows = [self.tokens.encode([text], len(text) + 1)[0][-self.length :] for text in texts]
+        longest = max(map(len, texts), default=0)
+        rows = [ids[-self.length :] for ids in self.tokens.encode(texts, longest + 1)]
         lengths = {len(row) for row in rows}
         if len(lengths) != 1 or lengths == {0}:
             raise DataError(f"input: texts of {sorted(lengths)} characters; expected one length, of 1 or more")

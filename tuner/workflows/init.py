@@ -28,6 +28,8 @@ class Template:
     """A space file to copy, and the words in it that stand for the user's own."""
 
     about: str
+    file: str = ""
+    """Of the shipped files; by default that of its name in the folder of templates."""
     path: str = ""
     """The path of the data in it."""
     target: str = ""
@@ -51,7 +53,7 @@ TEMPLATES: dict[str, Template] = {
     "language-model": Template(about="a text, its next character", path="book.txt"),
     "own-model": Template(about="your own nn.Module, on any data", needs=("own_model.py",)),
     "own-data": Template(about="your own Dataset, with any model", needs=("own_data.py",)),
-    "own-training": Template(about="your own training code", needs=("own_training.py",)),
+    "own-training": Template(about="your own training code", file="own_training.yaml", needs=("../own_training.py",)),
 }
 """The templates, in the order in which `tuner init` lists them."""
 
@@ -86,16 +88,16 @@ def init(what: str, *, out: Path | None = None, data: str | None = None, target:
         found = _look(Path(data), target)
     template = TEMPLATES[found.template]
     file = out or Path(f"{found.template}.yaml")
-    others = tuple(file.parent / name for name in template.needs)
+    others = {file.parent / Path(name).name: _folder() / name for name in template.needs}
     there = [path for path in (file, *others) if path.exists()]
     if there:
         raise UsageError(f"{there[0]}: exists, and is not overwritten; choose another name with --out FILE")
     text = _filled(found.template, template, data, target or found.target, found.text)
     file.parent.mkdir(parents=True, exist_ok=True)
-    for path in others:
-        write_atomically(path, (_folder() / path.name).read_bytes())
-    write_atomically(file, text.replace("SPACE.yaml", str(file)).encode())
-    return Made(template=found.template, file=file, others=others)
+    for path, source in others.items():
+        write_atomically(path, source.read_bytes())
+    write_atomically(file, text.replace(f"--space {template.file or 'SPACE.yaml'}", f"--space {file}").encode())
+    return Made(template=found.template, file=file, others=tuple(others))
 
 
 def _folder() -> Path:
@@ -103,7 +105,8 @@ def _folder() -> Path:
 
 
 def _filled(name: str, template: Template, data: str | None, target: str, text: str) -> str:
-    content = (_folder() / f"{name}.yaml").read_text(encoding="utf-8")
+    source = shipped_folder() / template.file if template.file else _folder() / f"{name}.yaml"
+    content = source.read_text(encoding="utf-8")
     given = {"path": (template.path, data), "target": (template.target, target), "text": (template.text, text)}
     for option, (placeholder, value) in given.items():
         if not value:

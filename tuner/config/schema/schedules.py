@@ -22,11 +22,18 @@ class ScheduleSection(Section):
     """Epochs (fractions too) in which the learning rate rises linearly to its value."""
 
 
+class GradualSchedule(ScheduleSection):
+    """One that changes all the time."""
+
+    per: Per = "step"
+    """Whether the learning rate changes at every step, or at the start of an epoch only."""
+
+
 class Constant(ScheduleSection):
     kind: Literal["constant"] = "constant"
 
 
-class Linear(ScheduleSection):
+class Linear(GradualSchedule):
     """From lr times start_factor to lr times end_factor in a line."""
 
     kind: Literal["linear"] = "linear"
@@ -34,8 +41,6 @@ class Linear(ScheduleSection):
     end_factor: Share = 0.0
     epochs: Positive | None = None
     """How long that takes; null takes all of the trial's own epochs."""
-    per: Per = "step"
-    """Whether the learning rate changes at every step, or at the start of an epoch only."""
 
 
 class Step(ScheduleSection):
@@ -63,33 +68,27 @@ class Exponential(ScheduleSection):
     """epoch: at its end. step: a share of it at every step, which comes to gamma in an epoch."""
 
 
-class Polynomial(ScheduleSection):
+class Polynomial(GradualSchedule):
     """lr times (1 - progress) to the power of `power`, down to 0 at the end of the trial."""
 
     kind: Literal["polynomial"] = "polynomial"
     power: Positive = 1.0
-    per: Per = "step"
-    """Whether the learning rate changes at every step, or at the start of an epoch only."""
 
 
-class Cosine(ScheduleSection):
+class Cosine(GradualSchedule):
     """Half a cosine from lr to eta_min over the trial's own epochs."""
 
     kind: Literal["cosine"] = "cosine"
     eta_min: NonNegative = 0.0
-    per: Per = "step"
-    """Whether the learning rate changes at every step, or at the start of an epoch only."""
 
 
-class CosineRestarts(ScheduleSection):
+class CosineRestarts(GradualSchedule):
     """Half a cosine from lr to eta_min, again and again: `t_0` epochs, then `t_mult` times as many, and so on."""
 
     kind: Literal["cosine_restarts"] = "cosine_restarts"
     t_0: Count = 10
     t_mult: Count = 1
     eta_min: NonNegative = 0.0
-    per: Per = "step"
-    """Whether the learning rate changes at every step, or at the start of an epoch only."""
 
 
 class OneCycle(ScheduleSection):
@@ -123,14 +122,12 @@ class Cyclic(ScheduleSection):
     gamma: Gamma = 0.9
 
 
-class InverseSqrt(ScheduleSection):
+class InverseSqrt(GradualSchedule):
     """lr times sqrt(t / (t + epochs after the warm-up)), the schedule of transformers."""
 
     kind: Literal["inverse_sqrt"] = "inverse_sqrt"
     timescale_epochs: Positive | None = None
     """The t; null takes the length of the warm-up, and one epoch where there is none."""
-    per: Per = "step"
-    """Whether the learning rate changes at every step, or at the start of an epoch only."""
 
 
 class Plateau(ScheduleSection):
