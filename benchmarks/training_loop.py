@@ -232,9 +232,11 @@ class TunerLoop:
 
     def rate(self, n_epochs: int) -> tuple[float, float]:
         """Samples per second of the training steps, and the share of an epoch that is not training steps."""
-        long_s = sum(next(self._long) for _ in range(n_epochs)) / n_epochs
-        short_s = statistics.median(next(self._short) for _ in range(3))
-        step_s = (long_s - short_s) / (self._n_steps - 1)
+        step_s = 0.0
+        while step_s <= 0.0:  # a short epoch beside something else took longer than a long one: that measured nothing
+            long_s = sum(next(self._long) for _ in range(n_epochs)) / n_epochs
+            short_s = statistics.median(next(self._short) for _ in range(3))
+            step_s = (long_s - short_s) / (self._n_steps - 1)
         return self._batch_size / step_s, (short_s - step_s) / long_s
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import re
 import shutil
 import subprocess
@@ -273,5 +272,4 @@ def test_the_training_loop_benchmark_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     rows = json.loads(out.read_text(encoding="utf-8"))["rows"]
     assert len(rows) == 11
-    # What else an epoch takes is left out of "tuner": of 0.1 s on a busy machine that can be all of it.
-    assert all(math.isfinite(row["tuner"]) and row["bare"] > 0 and row["per_sample"] > 0 for row in rows)
+    assert all(row["tuner"] > 0 and row["bare"] > 0 and row["per_sample"] > 0 for row in rows)
