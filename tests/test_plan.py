@@ -241,7 +241,7 @@ print(json.dumps([before, memory.peak_bytes()]))
 
 
 def test_own_memory_counts_what_a_process_takes_and_gives_back() -> None:
-    # In a process of its own: the mark of one that has had more before does not move.
+    # In a process of its own: one that has freed memory before takes that again, and does not grow.
     done = subprocess.run([sys.executable, "-c", TAKES_MEMORY], check=True, capture_output=True, text=True)
     before, after = json.loads(done.stdout)
     if before is None or after is None:
