@@ -127,3 +127,9 @@ def test_a_bad_text_is_refused_with_its_place(
 def test_the_metric_must_be_one_of_language(tmp_path: Path) -> None:
     assert "its targets are for language" in refusal(tmp_path, VERSE * 40, metric="rmse")
     assert load(tmp_path, metric="accuracy").info.task == "language"
+
+
+def test_prediction_folds_case_and_line_ends_as_training_does(tmp_path: Path) -> None:
+    preprocess = load(tmp_path, lowercase=True).preprocess
+    restored = Preprocess.from_json(preprocess.to_json())
+    assert torch.equal(restored(["THE Mat.\r\n"]), preprocess(["the mat.\n"]))

@@ -170,6 +170,16 @@ def test_prediction_takes_the_last_rows_in_every_form(tmp_path: Path) -> None:
     assert preprocess([table, table]).shape == (2, *expected.shape)
 
 
+def test_prediction_sorts_by_time_and_reads_files_as_training_did(tmp_path: Path) -> None:
+    table = hourly().to_csv(index=False, sep=";")
+    preprocess = Preprocess.from_json(prepared(tmp_path, table, delimiter=";").preprocess.to_json())
+    recent = hourly()[90:102]
+    shuffled = recent.sample(frac=1, random_state=0)
+    shuffled.to_csv(tmp_path / "recent.csv", index=False, sep=";")
+    for source in (shuffled, shuffled.to_dict("records"), tmp_path / "recent.csv"):
+        assert torch.equal(preprocess(source), preprocess(recent))
+
+
 def test_numbers_of_one_column_need_no_axis_of_their_own(tmp_path: Path) -> None:
     preprocess = prepared(tmp_path, hourly(), inputs=["load"]).preprocess
     values = np.arange(6.0)

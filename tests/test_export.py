@@ -30,6 +30,7 @@ from tuner.errors import NotFoundError, UsageError, VerificationError
 from tuner.execution.inline import InlineExecutor
 from tuner.export import card
 from tuner.export.bundle import Bundle, replaced_folder, sha256_of, write_bundle
+from tuner.export.loaded import _classes
 from tuner.models.build import build_model
 from tuner.paths import StudyPaths
 from tuner.seeding import derive
@@ -440,3 +441,8 @@ def test_a_study_cannot_be_named_after_a_path_outside(tmp_path: Path, name: str)
     with pytest.raises(tuner.errors.ConfigError, match="study"):
         search(SearchRequest(space=str(tmp_path / "space.yaml"), storage=storage), executor=InlineExecutor())
     assert [path.name for path in tmp_path.iterdir()] == ["space.yaml"]
+
+
+def test_classes_are_numbers_only_where_all_are_written_as_such() -> None:
+    assert _classes(("-1", "0", "10")).tolist() == [-1, 0, 10]
+    assert _classes(("00", "01", "10")).tolist() == ["00", "01", "10"]

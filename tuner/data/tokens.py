@@ -146,7 +146,7 @@ class CharacterEncoder:
 
     def encode(self, source: Any) -> Array:
         """Take a text, or several of one length, of whose last L characters the ids are given."""
-        texts = texts_of(source, "text")
+        texts = [text.replace("\r\n", "\n") for text in texts_of(source, "text")]
         longest = max(map(len, texts), default=0)
         rows = [ids[-self.length :] for ids in self.tokens.encode(texts, longest + 1)]
         lengths = {len(row) for row in rows}

@@ -38,13 +38,23 @@ class WindowRows:
     window: int
     group: str = ""
     fills: bool = False
+    time: str = ""
+    delimiter: str = ","
 
     def fit(self, train: Indices, *, normalize: bool) -> Preprocess:
         """Measure the rows that training windows see, each once."""
         seen = self._seen(train)
         columns = {name: values[seen] for name, values in self.columns.items()}
         table = TableEncoder.fit(columns, TableFit(scale="standard" if normalize else "none"))
-        return Preprocess(encoder=WindowEncoder(table=table, window=self.window, group=self.group, fills=self.fills))
+        encoder = WindowEncoder(
+            table=table,
+            window=self.window,
+            group=self.group,
+            fills=self.fills,
+            time=self.time,
+            delimiter=self.delimiter,
+        )
+        return Preprocess(encoder=encoder)
 
     def steps(self, rows: Indices, preprocess: Preprocess) -> StoredSteps:
         """What is stored of some windows."""

@@ -36,6 +36,10 @@ class WindowEncoder:
     """Where a shorter series is filled up with zeros, and a longer one cut; none for windows of last rows."""
     steps: tuple[str, ...] = ()
     """Columns of a table that has a series in each row; empty where rows are steps."""
+    time: str = ""
+    """Column that rows are sorted by where they have it; empty where their order is that of time."""
+    delimiter: str = ","
+    """Of files of text."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -55,15 +59,16 @@ class WindowEncoder:
         Rows are a DataFrame, the path of a file of them, a list of mappings, or numbers [R, columns] (of one column
         also [R]); numbers [N, R, columns] are N windows. A table of several groups gives a window each, in their order.
         """
-        windows = _rows_as_series(source, self.steps) if self.steps else source
+        windows = _rows_as_series(source, self.steps, self.delimiter) if self.steps else source
         frames = [frame for rows in _batches(windows, len(self.names)) for frame in self._by_group(rows)]
         return np.stack([self._encode_one(number, frame) for number, frame in enumerate(frames)])
 
     def _by_group(self, rows: Any) -> list[Any]:
-        frame = _frame(rows, self.names)
-        if not self.group or self.group not in frame.columns:
-            return [frame]
-        return [part for _, part in frame.groupby(self.group, sort=False)]
+        frame = _frame(rows, self.names, self.delimiter)
+        parts = [frame]
+        if self.group and self.group in frame.columns:
+            parts = [part for _, part in frame.groupby(self.group, sort=False)]
+        return [_in_order(part, self.time) for part in parts] if self.time in frame.columns else parts
 
     def _encode_one(self, number: int, frame: Any) -> Array:
         columns = frame[list(self.names)]
@@ -83,13 +88,14 @@ class WindowEncoder:
         return np.pad(steps_RF, ((missing, 0) if self.pad == "start" else (0, missing), (0, 0)))
 
     def to_json(self) -> dict[str, Any]:
-        fields = {name: getattr(self, name) for name in ("window", "group", "fills", "pad")}
+        fields = {name: getattr(self, name) for name in ("window", "group", "fills", "pad", "time", "delimiter")}
         return {"kind": "window", "table": self.table.to_json(), "steps": list(self.steps), **fields}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         table = TableEncoder.from_json(data["table"])
         fields = {name: data[name] for name in ("window", "group", "fills", "pad")}
+        fields |= {name: data[name] for name in ("time", "delimiter") if name in data}
         return cls(table=table, steps=tuple(data["steps"]), **fields)
 
 
@@ -105,14 +111,14 @@ def _batches(source: Any, n_columns: int) -> Sequence[Any]:
     return list(array) if array.ndim == WINDOWS_NDIM or is_window_a_row else [array]
 
 
-def _rows_as_series(source: Any, steps: Sequence[str]) -> Any:
+def _rows_as_series(source: Any, steps: Sequence[str], delimiter: str) -> Any:
     """The series of a table that has one in each row, without the empty fields at their ends; numbers as they are."""
     import pandas as pd
 
     is_rows = isinstance(source, (list, tuple)) and bool(source) and isinstance(source[0], Mapping)
     if not is_rows and not isinstance(source, (str, Path, Mapping, pd.DataFrame)):
         return source
-    values = _frame(source, steps)[list(steps)].to_numpy(dtype=np.float64)
+    values = _frame(source, steps, delimiter)[list(steps)].to_numpy(dtype=np.float64)
     return [without_end(row) for row in values]
 
 
@@ -122,12 +128,12 @@ def without_end(values: Array) -> Array:
     return values[: known[-1] + 1] if len(known) else values[:0]
 
 
-def _frame(rows: Any, names: Sequence[str]) -> Any:
+def _frame(rows: Any, names: Sequence[str], delimiter: str) -> Any:
     """A DataFrame that has the columns `names`."""
     import pandas as pd
 
     if isinstance(rows, (str, Path)):
-        rows = _read(Path(rows))
+        rows = _read(Path(rows), delimiter)
     if isinstance(rows, Mapping) or (isinstance(rows, (list, tuple)) and rows and isinstance(rows[0], Mapping)):
         rows = pd.DataFrame(rows)
     if isinstance(rows, pd.DataFrame):
@@ -143,10 +149,24 @@ def _frame(rows: Any, names: Sequence[str]) -> Any:
     return pd.DataFrame(array, columns=list(names))
 
 
-def _read(path: Path) -> Any:
+def _in_order(frame: Any, time: str) -> Any:
+    """Rows by time, as training has them."""
+    import pandas as pd
+
+    times = frame[time]
+    try:
+        times = times if pd.api.types.is_numeric_dtype(times) else pd.to_datetime(times, utc=True)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"input: column {time!r}: no time ({error}); write dates as 2026-01-31") from error
+    if times.isna().any():
+        raise DataError(f"input: column {time!r}: the time is missing; fill it in, or remove the row")
+    return frame.iloc[np.argsort(times.to_numpy(), kind="stable")]
+
+
+def _read(path: Path, delimiter: str) -> Any:
     import pandas as pd
 
     try:
-        return pd.read_parquet(path) if path.suffix == PARQUET else pd.read_csv(path)
+        return pd.read_parquet(path) if path.suffix == PARQUET else pd.read_csv(path, sep=delimiter)
     except (OSError, ValueError, ImportError) as error:
         raise DataError(f"input: {path}: {error}") from error

@@ -91,8 +91,8 @@ class LoadedModel:
 
 
 def _classes(labels: tuple[str, ...]) -> np.ndarray:
-    """Labels as the source has them: whole numbers where all of them are, as scikit-learn's `classes_`."""
-    is_integer = all(label.removeprefix("-").isdecimal() for label in labels)
+    """Labels as the source has them: whole numbers where all are written as such, as scikit-learn's `classes_`."""
+    is_integer = all(label.removeprefix("-").isdecimal() and str(int(label)) == label for label in labels)
     return np.array([int(label) for label in labels] if is_integer else labels)
 
 

@@ -39,7 +39,7 @@ def read(data: CharacterData, request: Request) -> Decoded:
     text = unicodedata.normalize("NFC", decoded(path, data.encoding).replace("\r\n", "\n"))
     text = text.lower() if data.lowercase else text
     ends = _ends(data, len(text), path)
-    vocabulary = Vocabulary.fit([text[: ends[0]]], EVERYTHING)
+    vocabulary = Vocabulary.fit([text[: ends[0]]], EVERYTHING.model_copy(update={"lowercase": data.lowercase}))
     if len(vocabulary.tokens) < MIN_CHARACTERS:
         raise DataError(
             f"{path}: the training part has one character alone ({vocabulary.tokens[0]!r}); nothing to tell"

@@ -92,6 +92,8 @@ def read(data: SeriesData, request: Request) -> Decoded:
             window=data.window,
             group=data.group or "",
             fills=data.missing == "forward_fill",
+            time=data.time or "",
+            delimiter=data.delimiter,
         ),
         targets=targets,
         given=given,

@@ -51,13 +51,22 @@ class WholeRows:
     group: str = ""
     fills: bool = False
     steps: tuple[str, ...] = ()
+    time: str = ""
+    delimiter: str = ","
 
     def fit(self, train: Indices, *, normalize: bool) -> Preprocess:
         seen = self._rows(train)
         columns = {name: values[seen] for name, values in self.columns.items()}
         table = TableEncoder.fit(columns, TableFit(scale="standard" if normalize else "none"))
         encoder = WindowEncoder(
-            table=table, window=self.length, group=self.group, fills=self.fills, pad=self.pad, steps=self.steps
+            table=table,
+            window=self.length,
+            group=self.group,
+            fills=self.fills,
+            pad=self.pad,
+            steps=self.steps,
+            time=self.time,
+            delimiter=self.delimiter,
         )
         return Preprocess(encoder=encoder)
 
@@ -111,6 +120,8 @@ def _decoded(
         group="" if steps else data.group or "",
         fills=data.missing == "forward_fill",
         steps=steps,
+        time="" if steps else data.time or "",
+        delimiter=data.delimiter,
     )
     given, keys = _parts(data, table, firsts)
     return Decoded(
