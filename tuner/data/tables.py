@@ -26,6 +26,7 @@ from tuner.data.scaling import Array
 from tuner.errors import DataError
 
 __all__ = [
+    "LARGEST_EXACT",
     "CategoricalColumn",
     "Columns",
     "DateColumn",
@@ -43,6 +44,8 @@ Columns = Mapping[str, Array]
 """Values by column: float64 with nan for missing (numeric), datetime64 with NaT (dates), or names with None (text)."""
 
 TABLE_NDIM = 2
+LARGEST_EXACT = 2**53
+"""Above it not every whole number is a float64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,7 +169,7 @@ def _column_from_json(data: Mapping[str, Any]) -> Column:
 def _raw_columns(source: Any, names: Sequence[str]) -> dict[str, Array]:
     pandas = sys.modules.get("pandas")  # whoever holds a DataFrame has imported it
     if pandas is not None and isinstance(source, pandas.DataFrame):
-        return {name: series_values(source[_present(name, list(source.columns))]) for name in names}
+        return {name: series_values(source[_present(name, list(source.columns))], exact=True) for name in names}
     if isinstance(source, Mapping):
         return {name: _object_array(source[_present(name, list(source))]) for name in names}
     if isinstance(source, (list, tuple)) and all(isinstance(row, Mapping) for row in source):
@@ -178,14 +181,31 @@ def _raw_columns(source: Any, names: Sequence[str]) -> dict[str, Array]:
     return {name: array[:, column] for column, name in enumerate(names)}
 
 
-def series_values(series: Any) -> Array:
-    """A pandas column as numbers with nan for missing, dates with NaT, or objects with None for missing."""
+def series_values(series: Any, *, exact: bool = False) -> Array:
+    """A pandas column as numbers with nan for missing, dates with NaT, or objects with None for missing.
+
+    `exact` is for columns whose values are names: whole numbers that float64 would merge stay whole.
+    """
+    if exact and series.dtype.kind in "iu" and _is_beyond_float(series):
+        return _whole(series)
     if series.dtype.kind in "iuf":
         return np.asarray(series.to_numpy(dtype=np.float64, na_value=np.nan))
     if series.dtype.kind == "M":
         plain = series.dt.tz_convert(None) if getattr(series.dtype, "tz", None) is not None else series
         return np.asarray(plain.to_numpy(dtype="datetime64[us]"))
     return np.asarray(series.astype(object).where(series.notna(), None).to_numpy(dtype=object))
+
+
+def _is_beyond_float(series: Any) -> bool:
+    known = series.dropna()
+    return bool(len(known)) and max(abs(int(known.min())), abs(int(known.max()))) > LARGEST_EXACT
+
+
+def _whole(series: Any) -> Array:
+    """Whole numbers as they are; objects with None where some are missing."""
+    if series.isna().any():
+        return np.asarray(series.astype(object).where(series.notna(), None).to_numpy(dtype=object))
+    return np.asarray(series.to_numpy(dtype=f"{series.dtype.kind}8"))
 
 
 def without_marks(values: Array, marks: Sequence[str]) -> Array:

@@ -21,7 +21,7 @@ from tuner.data.scaling import Array
 from tuner.data.sources.table_files import NA_TEXTS, Dialect, TableFile, find, read_csv, read_parquet
 from tuner.data.sources.table_targets import read_targets
 from tuner.data.splits import PARTS, Indices
-from tuner.data.tables import TableFit, category_names, series_values, without_marks
+from tuner.data.tables import LARGEST_EXACT, TableFit, category_names, series_values, without_marks
 from tuner.errors import DataError
 
 NUMERIC_SHARE = 0.9
@@ -72,7 +72,7 @@ class Table:
         values = series_values(self.frame[name])
         if values.dtype == np.float64:
             self._refuse_infinite(name, values)
-            return category_names(values) if name in self.data.categorical else values
+            return category_names(self._exact(name)) if name in self.data.categorical else values
         if values.dtype.kind == "M":
             return values
         if name in self.data.categorical:
@@ -80,6 +80,23 @@ class Table:
         if name in self.data.dates:
             return self._dates(name, values, self.data.date_format)
         return self._text(name, values)
+
+    def keys(self, name: str) -> Array:
+        """The same where values tell rows apart: whole numbers stay whole."""
+        exact = self._exact(name)
+        return exact if exact.dtype.kind in "iu" else self.numbers_or_names(name)
+
+    def _exact(self, name: str) -> Array:
+        """Values that are names; DataError where pandas has made one of several whole numbers."""
+        values = series_values(self.frame[name], exact=True)
+        merged = np.flatnonzero(np.abs(values) > LARGEST_EXACT) if values.dtype == np.float64 else np.arange(0)
+        if len(merged):
+            raise DataError(
+                f"{self.place(int(merged[0]), name)}: {values[merged[0]]:.0f}: whole numbers above 2**53 merge in a"
+                " column that also has empty fields or fractions; fill these in, or write the numbers as text, with a"
+                " letter in front"
+            )
+        return values
 
     def _text(self, name: str, values: Array) -> Array:
         known = [(row, value) for row, value in enumerate(values) if not is_missing(value)]
@@ -262,7 +279,7 @@ def _parts_of_rows(table: Table) -> tuple[dict[str, Indices], Indices | None]:
     split, given = table.data.split, table.given
     if split.column is None:
         return given, None
-    return parts_by_column(split, table.numbers_or_names(split.column), given, table.place)
+    return parts_by_column(split, table.keys(split.column), given, table.place)
 
 
 def parts_by_column(

@@ -130,13 +130,16 @@ class Table:
             begins += len(rows)
         return Table(path=self.path, parts=parts, names=self.names)
 
-    def column(self, name: str) -> Array:
-        """Numbers (float64), or objects with None for missing; classes by their names."""
+    def column(self, name: str, *, exact: bool = False) -> Array:
+        """Numbers (float64), or objects with None for missing; classes by their names.
+
+        `exact` keeps whole numbers that are the names of classes.
+        """
         import pandas as pd
 
         labels = getattr(self.features[name], "names", None)
         series = pd.concat([rows.select_columns([name]).to_pandas()[name] for rows in self.parts.values()])
-        values = series_values(series)
+        values = series_values(series, exact=exact and labels is None)
         if labels is None or values.dtype != np.float64:
             return values
         named = np.empty(len(values), dtype=object)
@@ -251,7 +254,7 @@ def _part_name(part: str, data: HuggingfaceData, present: Sequence[str]) -> str 
 def _targets(table: Table, name: str, request: Request) -> Targets:
     labels = getattr(table.features[name], "names", None)
     if request.task == "autoencoding" or labels is None or request.task == "regression":
-        return targets_of_columns(table, {name: table.column(name)}, request)
+        return targets_of_columns(table, {name: table.column(name, exact=True)}, request)
     codes = np.concatenate([np.asarray(rows[name], dtype=np.float64) for rows in table.parts.values()])
     missing = np.flatnonzero(np.isnan(codes) | (codes == NO_LABEL))
     if len(missing):

@@ -45,6 +45,11 @@ class SeriesTable:
             raise DataError(f"{self.place(int(infinite[0]), name)}: infinite; give a finite number, or leave it empty")
         return values
 
+    def keys(self, name: str) -> Array:
+        """The same where values tell rows apart: whole numbers stay whole."""
+        exact = series_values(self.frame[name], exact=True)
+        return exact if exact.dtype.kind in "iu" else self.numbers_or_names(name)
+
     def numbers(self, name: str) -> Array:
         """A column as float64 with nan for missing; DataError names the first value that is none."""
         values = self.numbers_or_names(name)
@@ -118,7 +123,7 @@ def series_codes(table: SeriesTable, group: str | None) -> tuple[Indices, list[s
     """Which series each row belongs to; DataError where a row does not say."""
     if group is None:
         return np.zeros(len(table.frame), dtype=np.int64), [""]
-    names = category_names(series_values(table.frame[group]))
+    names = category_names(series_values(table.frame[group], exact=True))
     unnamed = [row for row, name in enumerate(names) if name is None]
     if unnamed:
         raise DataError(f"{table.place(unnamed[0], group)}: missing; it says which series the row belongs to")

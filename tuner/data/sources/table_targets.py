@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,7 +54,7 @@ def read_targets(table: Table, request: Request) -> Targets:
     if request.task == "autoencoding":
         nothing = np.zeros((len(table.frame), 0), dtype=np.float32)
         return Targets(task="autoencoding", labels=(), values=nothing, column=_first_column(table))
-    return targets_of_columns(table, {name: series_values(table.frame[name]) for name in names}, request)
+    return targets_of_columns(table, {name: series_values(table.frame[name], exact=True) for name in names}, request)
 
 
 def targets_of_columns(table: Places, columns: Mapping[str, Array], request: Request) -> Targets:
@@ -86,11 +86,11 @@ def _first_column(table: Table) -> str:
 
 
 def targets_of(table: Places, values: Array, name: str, wanted: WantedTask) -> tuple[Task, tuple[str, ...], Array]:
-    """Task, labels and checked targets from a column: float64 with nan, or objects with None for missing."""
+    """Task, labels and checked targets from a column: numbers with nan, or objects with None for missing."""
     _refuse_unknown(table, name, values)
-    numeric = values.dtype == np.float64
+    numeric = values.dtype.kind in "iuf"
     whole = numeric and bool((values == np.floor(values)).all())
-    distinct: Sequence[Any] = np.unique(values).tolist() if numeric else ()
+    distinct = np.unique(values) if numeric else values[:0]
     if wanted == "auto":
         few = whole and len(distinct) <= MAX_CLASSES_OF_AN_INTEGER
         wanted = "classification" if few or not numeric else "regression"
@@ -102,7 +102,7 @@ def targets_of(table: Places, values: Array, name: str, wanted: WantedTask) -> t
             " quantity take data.task: regression and a metric such as rmse"
         )
     names = category_names(values)
-    labels = tuple(category_names(np.array(distinct))) if numeric else tuple(sorted(set(names)))
+    labels = tuple(category_names(distinct)) if numeric else tuple(sorted(set(names)))
     code_of = {label: code for code, label in enumerate(labels)}
     return "classification", labels, np.array([code_of[text] for text in names], dtype=np.int64)
 
@@ -146,7 +146,7 @@ def _shown(value: Any) -> str:
 
 
 def _quantities(table: Places, name: str, values: Array) -> Array:
-    if values.dtype != np.float64:
+    if values.dtype.kind not in "iuf":
         row = next((row for row, value in enumerate(values) if not _is_number(value)), 0)
         raise DataError(
             f"{table.place(row, name)}: {values[row]!r} is not a number; for classes take data.task: classification"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from tuner.config.messages import suggestion
 from tuner.config.schema.text import TextData
 from tuner.data.scaling import Array
 from tuner.data.sources.table_files import CsvFile
-from tuner.data.tables import series_values
+from tuner.data.tables import LARGEST_EXACT, series_values
 from tuner.errors import DataError, MissingError
 
+WHOLE = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 MAX_FIELD = 2**31 - 1
 """Characters of a field; the csv module stops at 131 072."""
 
@@ -111,9 +113,24 @@ def _rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
 def _typed(fields: Sequence[str]) -> Array:
     """Numbers where all that is there are numbers, else texts."""
     try:
-        return np.array([float(field) if field.strip() else np.nan for field in fields], dtype=np.float64)
+        numbers = np.array([float(field) if field.strip() else np.nan for field in fields], dtype=np.float64)
     except ValueError:
         return _objects([field if field.strip() else None for field in fields])
+    is_whole = _merges(numbers) and all(WHOLE.fullmatch(field) for field in fields)
+    return _whole([int(field) for field in fields]) if is_whole else numbers
+
+
+def _merges(numbers: Array) -> bool:
+    """Whether there may be whole numbers of which float64 makes one of several."""
+    return bool((np.abs(numbers) > LARGEST_EXACT).any())
+
+
+def _whole(numbers: Sequence[int]) -> Array:
+    """Whole numbers as they are; beyond 64 bits as texts."""
+    try:
+        return np.array(numbers, dtype=np.int64 if min(numbers) < 0 else np.uint64)
+    except OverflowError:
+        return _objects([str(number) for number in numbers])
 
 
 def _objects(values: Sequence[object]) -> Array:
@@ -141,16 +158,16 @@ def _read_jsonl(path: Path, data: TextData, columns: tuple[str, ...]) -> TextTab
     texts, *targets = ([row[name] for _, row in rows] for name in columns)
     typed = {columns[0]: _objects(texts)}
     for name, values in zip(columns[1:], targets, strict=True):
-        typed[name] = _numbers(values) if _are_numbers(values) else _objects(values)
+        typed[name] = _typed_json(values)
     return _table(path, columns, [number for number, _ in rows], typed)
 
 
-def _are_numbers(values: Sequence[object]) -> bool:
-    return all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values)
-
-
-def _numbers(values: Sequence[Any]) -> Array:
-    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+def _typed_json(values: Sequence[Any]) -> Array:
+    if not all(value is None or (isinstance(value, (int, float)) and not isinstance(value, bool)) for value in values):
+        return _objects(values)
+    numbers = np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+    is_whole = _merges(numbers) and all(isinstance(value, int) for value in values)
+    return _whole(values) if is_whole else numbers
 
 
 def _read_parquet(path: Path, data: TextData, columns: tuple[str, ...]) -> TextTable:  # noqa: ARG001 - as all readers
@@ -164,7 +181,7 @@ def _read_parquet(path: Path, data: TextData, columns: tuple[str, ...]) -> TextT
         raise DataError(f"{path}: no parquet file ({str(error).strip()})") from error
     _check_columns(path, [str(name) for name in frame.columns], columns)
     rows = range(1, len(frame) + 1)
-    return _table(path, columns, rows, {name: series_values(frame[name]) for name in columns})
+    return _table(path, columns, rows, {name: series_values(frame[name], exact=True) for name in columns})
 
 
 READERS: dict[str, Callable[[Path, TextData, tuple[str, ...]], TextTable]] = {

@@ -110,7 +110,7 @@ def _decoded(
     lines = firsts if table.lines is None else table.lines[firsts]
     header = tuple(str(name) for name in table.frame.columns)
     file = CsvFile(path=table.path, header=header, lines=lines)
-    values = series_values(table.frame[data.targets[0]].iloc[firsts])
+    values = series_values(table.frame[data.targets[0]].iloc[firsts], exact=True)
     task, labels, targets = targets_of(file, values, data.targets[0], request.task)
     rows = WholeRows(
         columns=columns,
@@ -140,7 +140,7 @@ def _parts(data: SeriesData, table: SeriesTable, firsts: Indices) -> tuple[dict[
     """Series with a part of their own, and the groups of the others, as their first rows say."""
     if data.split.column is None:
         return {}, None
-    values = table.numbers_or_names(data.split.column)[firsts]
+    values = table.keys(data.split.column)[firsts]
     return parts_by_column(data.split, values, {}, lambda row, name: table.place(int(firsts[row]), name))
 
 
