@@ -29,6 +29,7 @@ from tuner.data.global_rng import moved_since, seeded, states
 from tuner.data.info import DataInfo
 from tuner.data.iterated import Iterated
 from tuner.data.named import NamedEncoder, same_inputs, stored_inputs
+from tuner.data.own_files import files_in, with_imports
 from tuner.data.own_targets import known_targets, labels_of, target_value, targets_of
 from tuner.data.parts import ArrayPart, StoredPart, StreamPart
 from tuner.data.preprocess import Preprocess
@@ -52,13 +53,19 @@ MAX_MEASURED = 10_000
 
 
 def files(data: PythonData, base_dir: Path) -> tuple[Path, ...]:
-    """The file of the target; files that the user's code reads are not known."""
-    path = target_file(data.target, base_dir)
+    """The user's own modules, and the files that `data.options` names; others that the code reads are not known."""
+    targets = (data.target, *((data.collate,) if data.collate else ()))
+    modules = [path for target in targets if (path := _module_of(target, base_dir)) is not None]
+    return (*with_imports(modules, (Path.cwd(), base_dir)), *files_in(data.options, base_dir))
+
+
+def _module_of(target: str, base_dir: Path) -> Path | None:
+    path = target_file(target, base_dir)
     if path is None:
-        load(data.target, base_dir)
-        spec = importlib.util.find_spec(data.target.rpartition(":")[0])
+        load(target, base_dir)
+        spec = importlib.util.find_spec(target.rpartition(":")[0])
         path = Path(spec.origin) if spec and spec.origin else None
-    return (path,) if path and path.is_file() else ()
+    return path if path and path.is_file() else None
 
 
 def read(data: PythonData, request: Request) -> Decoded:

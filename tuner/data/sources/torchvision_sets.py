@@ -20,10 +20,13 @@ from tuner.data.decoded import ArrayRows, Decoded, Request, Rows
 from tuner.data.describing import describe
 from tuner.data.fitting import Shape, natural_shape
 from tuner.data.items import is_pil, stored_form
+from tuner.data.own_files import files_in
 from tuner.data.scaling import Array
 from tuner.data.sources.classic_images import downloading, reserved, resolve_root, torchvision_datasets, user_root
+from tuner.data.sources.image_folder import EXTENSIONS
 from tuner.data.sources.image_items import N_PROBED, Reading
 from tuner.data.sources.image_rows import Chosen, encoder_for
+from tuner.data.sources.paths import files_below
 from tuner.data.splits import Indices
 from tuner.data.targets import resolve_task
 from tuner.errors import DataError, NotFoundError
@@ -31,8 +34,15 @@ from tuner.errors import DataError, NotFoundError
 SPLITS = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
 
 
-def files(data: TorchvisionData, base_dir: Path) -> tuple[Path, ...]:  # noqa: ARG001 - only torchvision knows its files
-    return ()
+def files(data: TorchvisionData, base_dir: Path) -> tuple[Path, ...]:
+    """What lies below a root that is named; what torchvision downloads into the usual places does not change."""
+    named = files_in(data.options, base_dir)
+    if not data.root:
+        return named
+    root = resolve_root(data.root, base_dir).resolve()
+    # Of a folder in which one works too, images alone: studies and logs below it change all the time.
+    is_shared = any(folder.resolve().is_relative_to(root) for folder in (Path.cwd(), base_dir))
+    return (*files_below(root, EXTENSIONS if is_shared else ("",)), *named)
 
 
 def open_items(data: TorchvisionData, base_dir: Path) -> Items:

@@ -1,0 +1,66 @@
+"""The files that a user's own data depends on, as far as they can be told without running it.
+
+What is decoded is kept for the next process, and is made anew when one of them changes.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+
+def files_in(options: Mapping[str, Any], base_dir: Path) -> tuple[Path, ...]:
+    """The files that options name, relative to the working directory or to the space file."""
+    texts = [value for value in options.values() if isinstance(value, str) and value]
+    found = (folder / text for text in texts for folder in (Path.cwd(), base_dir))
+    return tuple(dict.fromkeys(path.resolve() for path in found if _is_file(path)))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text that is no path: too long, or with a null byte
+        return False
+
+
+def with_imports(files: Iterable[Path], folders: Iterable[Path]) -> tuple[Path, ...]:
+    """These modules and those that they import from beside them or from `folders`, and so on."""
+    folders = tuple(folders)
+    found: dict[Path, None] = {}
+    waiting = [path.resolve() for path in files]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found[path] = None
+            waiting += _imported_by(path, (path.parent, *folders))
+    return tuple(found)
+
+
+def _imported_by(path: Path, folders: tuple[Path, ...]) -> list[Path]:
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):  # importing it will say what is wrong
+        return []
+    found: list[Path] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [file for alias in node.names for file in _files_of(alias.name, folders)]
+        elif isinstance(node, ast.ImportFrom):
+            module = node.module or ""
+            names = [f"{module}.{alias.name}".strip(".") for alias in node.names]
+            places = (path.parents[node.level - 1],) if 0 < node.level <= len(path.parents) else folders
+            found += [file for name in dict.fromkeys((module, *names)) for file in _files_of(name, places)]
+    return found
+
+
+def _files_of(module: str, folders: tuple[Path, ...]) -> Iterator[Path]:
+    """The file of a module, and those of the packages around it; none for one that lies elsewhere."""
+    parts = module.split(".") if module else []
+    for folder in folders:
+        for n_parts in range(1, len(parts) + 1):
+            base = folder.joinpath(*parts[:n_parts])
+            for candidate in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
+                if candidate.is_file():
+                    yield candidate.resolve()
