@@ -271,3 +271,48 @@ def test_the_scaling_of_a_flow_is_measured_on_its_training_items(tmp_path: Path)
     x = torch.cat([x for x, _ in epoch(prepared, data)])
     assert x[:, 0].mean().item() == pytest.approx(0, abs=1e-6)
     assert np.isfinite(x.numpy()).all()
+
+
+TOKENS = """
+class Words(Mine):
+    def __iter__(self):
+        for i in range(self.n):
+            yield torch.tensor([1 + i % 7, 2 + i % 3, 0]), i % 2
+
+class Later(Words):
+    def __iter__(self):
+        yield from super().__iter__()
+        yield torch.tensor([1, 30, 0]), 0
+        yield from super().__iter__()
+
+class Negative(Words):
+    def __iter__(self):
+        return ((-x, y) for x, y in super().__iter__())
+"""
+
+
+def test_a_flow_of_whole_numbers_has_a_vocabulary_and_padding(tmp_path: Path) -> None:
+    prepared, data = load(tmp_path, "Words", TOKENS, in_memory=False, padding=0)
+    assert isinstance(prepared.train, FlowPart)
+    assert (prepared.info.n_tokens, prepared.info.padding, prepared.info.input_dtype) == (8, 0, "int64")
+    assert epoch(prepared, data)[0][0].dtype == torch.int64
+    with pytest.raises(DataError, match="tokens from 0 to 8; expected 0 to 7"):
+        prepared.preprocess([[1, 8, 0]])
+    assert "data.padding is for tokens, whole numbers from 0" in refusal(
+        tmp_path / "other", "Negative", TOKENS, in_memory=False, padding=0
+    )
+
+
+def test_a_token_that_comes_later_is_named_unless_its_number_was_said(tmp_path: Path) -> None:
+    prepared, _ = load(tmp_path, "Later", TOKENS, epoch_items=30, split={"val": 5, "test": 5})
+    assert prepared.info.n_tokens == 8
+    assert isinstance(prepared.train, FlowPart)
+    pieces = prepared.train.pieces(0, 20)
+    with pytest.raises(DataError, match=r"item 50: tokens from 0 to 30; expected 0 to 7; say in data.n_tokens how"):
+        list(pieces)
+    prepared, _ = load(tmp_path, "Later", TOKENS, epoch_items=30, split={"val": 5, "test": 5}, n_tokens=31)
+    assert prepared.info.n_tokens == 31
+    assert len(list(prepared.train.pieces(0, 20))) == 5
+    assert "data.n_tokens: 5, but there is the token 7; raise it" in refusal(
+        tmp_path, "Words", TOKENS, in_memory=False, n_tokens=5
+    )

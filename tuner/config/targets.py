@@ -24,7 +24,7 @@ _FORBIDDEN = {
     **dict.fromkeys(("data.val_path", "data.test_path"), _SAME_DATA),
     "data.download": _SAME_DATA,
     **dict.fromkeys(
-        ("data.target_key", "data.input_keys", "data.epoch_items", "data.collate", "data.padding"), _SAME_DATA
+        ("data.target_key", "data.input_keys", "data.epoch_items", "data.collate", "data.n_tokens"), _SAME_DATA
     ),
     **dict.fromkeys(
         (

@@ -16,6 +16,9 @@ from tuner.data.named import NamedEncoder
 from tuner.data.scaling import Array
 from tuner.errors import DataError
 
+BEYOND = "tokens from"
+"""How it begins what is said of tokens that the vocabulary has not."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageEncoder:
@@ -151,7 +154,7 @@ def encode_item(x: Any, encoder: ItemEncoder) -> Array:
         )
     n_tokens = encoder.n_tokens if isinstance(encoder, TensorEncoder) else None
     if n_tokens is not None and stored.size and not 0 <= stored.min() <= stored.max() < n_tokens:
-        raise ValueError(f"tokens from {stored.min()} to {stored.max()}; expected 0 to {n_tokens - 1}")
+        raise ValueError(f"{BEYOND} {stored.min()} to {stored.max()}; expected 0 to {n_tokens - 1}")
     return stored
 
 

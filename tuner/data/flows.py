@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from tuner import seeding
-from tuner.data.encoders import ItemEncoder, encode_item
+from tuner.data.encoders import BEYOND, ItemEncoder, encode_item
 from tuner.data.global_rng import seeded
 from tuner.data.info import DataInfo
 from tuner.data.iterated import Iterated
@@ -76,7 +76,8 @@ class FlowPart:
         try:
             return torch.from_numpy(encode_item(x, self.encoder).copy()), target_value(self.items.name, row, y)
         except ValueError as error:
-            raise DataError(f"{self.items.name(row)}: {error}") from error
+            remedy = "; say in data.n_tokens how many there are" if str(error).startswith(BEYOND) else ""
+            raise DataError(f"{self.items.name(row)}: {error}{remedy}") from error
 
     def _targets(self, begins: int, values: list[Array]) -> Tensor:
         y = torch.from_numpy(known_targets(lambda row: self.items.name(begins + row), values, self.info))

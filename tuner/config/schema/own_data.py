@@ -24,6 +24,8 @@ class PythonData(DataSection):
     """`file.py:name` of a function that makes a batch of a list of items; null for the dataset's collate_fn, if any."""
     padding: Annotated[int, Field(ge=0)] | None = None
     """The token that fills short rows up, where inputs are tokens; models leave it out."""
+    n_tokens: Annotated[int, Field(ge=2)] | None = None
+    """Tokens of the vocabulary, 0 to one less, where the largest may not occur; null: as many as occur."""
     epoch_items: Annotated[int, Field(ge=1)] | None = None
     """Iterable datasets: items that make up an epoch; null for one whole pass. Not kept in memory then."""
     target_key: str | None = None

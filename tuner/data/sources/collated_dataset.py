@@ -24,7 +24,7 @@ from tuner.data.named import NamedEncoder, packed
 from tuner.data.own_targets import labels_of, target_value, targets_of
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array
-from tuner.data.sources.token_range import with_tokens
+from tuner.data.sources.token_range import Range, with_tokens
 from tuner.data.splits import Indices
 from tuner.errors import DataError
 
@@ -72,7 +72,7 @@ def read_collated(
         is_random = not _equal(*(collate.batch([items.raw(0)], items.name(0))[0] for _ in range(2)))
         looked = look(items, range(n_open), collate)
     task, targets = targets_of(items, looked.values, request.task, items.sizes["train"])
-    encoder = with_tokens(looked.encoder, data, looked.lowest, looked.highest)
+    encoder = with_tokens(looked.encoder, data, looked.tokens)
     return Decoded(
         task=task,
         labels=labels_of(items, task, targets[: items.sizes["train"]]),
@@ -89,8 +89,7 @@ def read_collated(
 class _Looked:
     encoder: ItemEncoder
     values: list[Array]
-    lowest: int
-    highest: int
+    tokens: Range
     content: str
 
 
@@ -99,16 +98,16 @@ def look(items: Items, rows: range, collate: Collate) -> _Looked:
     hashed = hashlib.sha256()
     encoder: ItemEncoder | None = None
     values: list[Array] = []
-    lowest, highest = 0, 0
+    tokens = Range()
     for row in rows:
         x, y = collate.batch([items.raw(row)], items.name(row))
         encoder = _widened(encoder, x, items.name(row), collate.name)
         stored = packed(x) if isinstance(x, dict) else x
         hashed.update(np.ascontiguousarray(stored.numpy()).data)
-        lowest, highest = min(lowest, int(stored.min())), max(highest, int(stored.max()))
+        tokens.add(stored.numpy())
         values.append(target_value(items.name, row, None if y is None else y[0]))
     assert encoder is not None
-    return _Looked(encoder=encoder, values=values, lowest=lowest, highest=highest, content=hashed.hexdigest())
+    return _Looked(encoder=encoder, values=values, tokens=tokens, content=hashed.hexdigest())
 
 
 def _widened(encoder: ItemEncoder | None, x: Inputs, where: str, name: str) -> ItemEncoder:

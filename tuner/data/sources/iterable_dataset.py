@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
@@ -24,6 +24,7 @@ from tuner.data.named import same_inputs, stored_inputs
 from tuner.data.own_targets import labels_of, target_value, targets_of
 from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array
+from tuner.data.sources.token_range import Range, with_tokens
 from tuner.data.splits import Indices, part_size
 from tuner.errors import DataError
 
@@ -75,6 +76,7 @@ def read_flow(data: PythonData, request: Request, train: Iterated, parts: Mappin
             raise DataError(f"{train.title}: {seen.n_rows} items, of which {skip} are held out; none are left to train")
         begin = _beginning(train, skip, seen.n_rows - skip, seen.encoder)
         own_val = _own_val(parts, seen.encoder)
+    encoder = _with_tokens(data, seen, own_val)
     values = [*begin.values, *seen.values[skip:], *own_val.values]
     numbered = _Numbered(train=train, val=parts.get("val"), n_train=seen.n_rows)
     task, targets = targets_of(numbered, values, request.task, seen.n_rows)
@@ -85,7 +87,7 @@ def read_flow(data: PythonData, request: Request, train: Iterated, parts: Mappin
         rows=FlowRows(
             kept=dict(enumerate(begin.rows[:skip])) | dict(enumerate(own_val.rows, seen.n_rows)),
             measured=np.stack(begin.rows[skip:]),
-            encoder=seen.encoder,
+            encoder=encoder,
             skip=skip,
         ),
         targets=targets,
@@ -121,6 +123,8 @@ class _Seen:
     """The targets."""
     rows: list[Array]
     """The inputs, encoded, where they are kept."""
+    tokens: Range = field(default_factory=Range)
+    """Of all inputs, where they are whole numbers."""
     content: str = ""
 
     @property
@@ -145,12 +149,14 @@ def _look(train: Iterated, wanted: int | None) -> _Seen:
     hashed = hashlib.sha256()
     encoder: ItemEncoder | None = None
     values: list[Array] = []
+    tokens = Range()
     for number, item in enumerate(islice(train.passes(), wanted)):
         if number >= MAX_COUNTED:
             raise endless(train.title)
         encoder = encoder or _encoder(train, number, item)
         row, value = encoded(train, number, item, encoder)
         hashed.update(np.ascontiguousarray(row).data)
+        tokens.add(row)
         values.append(value)
     if encoder is None:
         raise DataError(f"{train.title}: the dataset has no items")
@@ -159,7 +165,14 @@ def _look(train: Iterated, wanted: int | None) -> _Seen:
             f"{train.title} ended after {len(values)} items; data.epoch_items and what is held out want {wanted}:"
             " lower it, or leave it out, which makes an epoch one pass"
         )
-    return _Seen(encoder=encoder, values=values, rows=[], content=hashed.hexdigest())
+    return _Seen(encoder=encoder, values=values, rows=[], tokens=tokens, content=hashed.hexdigest())
+
+
+def _with_tokens(data: PythonData, train: _Seen, val: _Seen) -> ItemEncoder:
+    """The vocabulary of what is known: later passes may have other items, whose tokens must be in it too."""
+    for row in val.rows:
+        train.tokens.add(row)
+    return with_tokens(train.encoder, data, train.tokens)
 
 
 def _beginning(train: Iterated, skip: int, n_train: int, encoder: ItemEncoder) -> _Seen:

@@ -36,7 +36,7 @@ from tuner.data.preprocess import Preprocess
 from tuner.data.scaling import Array, float_scaling, pixel_scaling
 from tuner.data.sources.collated_dataset import BatchReader, look, read_collated
 from tuner.data.sources.iterable_dataset import is_random, read_flow
-from tuner.data.sources.token_range import Seen, with_tokens
+from tuner.data.sources.token_range import Range, with_tokens
 from tuner.data.splits import Indices
 from tuner.errors import DataError
 from tuner.registry import target_file
@@ -89,15 +89,15 @@ def read(data: PythonData, request: Request) -> Decoded:
         encoder = _encoder(items)
         random = _is_random(items, n_open)
         values: list[Array] = []
-        seen = Seen()
+        seen = Range()
         chunks = seen.through(_chunks(items, range(n_open), encoder, values))
         if _is_stacked(data, n_open, encoder, random=random):
             array = _stack(request.scratch / "items.npy", chunks, n_open, encoder)
-            rows: Rows = ArrayRows(array=array, encoder=with_tokens(encoder, data, seen.lowest, seen.highest))
+            rows: Rows = ArrayRows(array=array, encoder=with_tokens(encoder, data, seen))
             content = ""
         else:
             content = _hash(chunks, ignored=random)
-            encoder = with_tokens(encoder, data, seen.lowest, seen.highest)
+            encoder = with_tokens(encoder, data, seen)
             rows = StreamRows(items=items, encoder=encoder, seed=request.seed)
     task, targets = targets_of(items, values, request.task, items.sizes["train"])
     given = _given(items)
