@@ -30,7 +30,7 @@ from tuner.errors import NotFoundError, UsageError, VerificationError
 from tuner.execution.inline import InlineExecutor
 from tuner.export import card
 from tuner.export.bundle import Bundle, replaced_folder, sha256_of, write_bundle
-from tuner.export.loaded import _classes
+from tuner.export.loaded import labels_of
 from tuner.models.build import build_model
 from tuner.paths import StudyPaths
 from tuner.seeding import derive
@@ -223,7 +223,8 @@ def test_a_loaded_classifier_scores_on_raw_inputs_what_training_recorded(digits:
     probabilities = model.predict_proba(raw)
     assert probabilities.shape == (len(rows), 10)
     assert np.allclose(probabilities.sum(axis=1), 1.0, atol=1e-6)
-    assert np.array_equal(np.array(model.labels, dtype=int)[probabilities.argmax(axis=1)], predicted)
+    assert model.labels == tuple(range(10))
+    assert np.array_equal(np.array(model.labels)[probabilities.argmax(axis=1)], predicted)
     assert not model.module.training
 
 
@@ -444,5 +445,8 @@ def test_a_study_cannot_be_named_after_a_path_outside(tmp_path: Path, name: str)
 
 
 def test_classes_are_numbers_only_where_all_are_written_as_such() -> None:
-    assert _classes(("-1", "0", "10")).tolist() == [-1, 0, 10]
-    assert _classes(("00", "01", "10")).tolist() == ["00", "01", "10"]
+    assert labels_of(("-1", "0", "10")) == (-1, 0, 10)
+    assert labels_of(("00", "01", "10")) == ("00", "01", "10")
+    assert labels_of(("1", "two")) == ("1", "two")
+    assert labels_of(("False", "True")) == (False, True)
+    assert labels_of(()) == ()

@@ -22,6 +22,9 @@ from tuner.models.build import build_model
 from tuner.optim.losses import LossFunction, build_loss
 from tuner.training.predictions import AS_LIKELY_AS_NOT
 
+Label = str | int
+LARGEST = 2**63
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadedModel:
@@ -29,8 +32,10 @@ class LoadedModel:
 
     module: nn.Module
     """In evaluation mode, on the CPU; takes preprocessed inputs [B, *input shape]."""
-    labels: tuple[str, ...]
-    """Class names by index, the names of multilabel columns, or a language model's characters; empty for regression."""
+    labels: tuple[Label, ...]
+    """The classes by index, as `predict` gives them: whole numbers, or False and True, where all are written as such,
+    else their names. The names of multilabel columns, or a language model's characters; empty for regression.
+    """
     bundle: Bundle
     preprocess: Preprocess
     loss: LossFunction
@@ -61,7 +66,7 @@ class LoadedModel:
         return array
 
     def predict(self, x: Any) -> np.ndarray:
-        """Classes [N] as the source has them, names or whole numbers; for regression predictions [N, targets].
+        """Classes [N], each one of `labels`; for regression predictions [N, targets].
 
         For multilabel 0 or 1 for each label [N, K], as scikit-learn has it (`labels` names the columns); for
         autoencoding the inputs as rebuilt [N, *input shape], images in pixel values, the columns of tables as
@@ -80,7 +85,7 @@ class LoadedModel:
         if not self.labels:
             likeliest: np.ndarray = scores.argmax(axis=-1)
             return likeliest
-        classes: np.ndarray = _classes(self.labels)[scores.argmax(axis=1)]
+        classes: np.ndarray = np.array(self.labels)[scores.argmax(axis=1)]
         return classes
 
     def generate(self, prompt: str, n: int, *, temperature: float = 1.0, seed: int = 0) -> str:
@@ -90,10 +95,23 @@ class LoadedModel:
         return continuation(self.module, self.loss, self.preprocess, prompt, n, temperature=temperature, seed=seed)
 
 
-def _classes(labels: tuple[str, ...]) -> np.ndarray:
-    """Labels as the source has them: whole numbers where all are written as such, as scikit-learn's `classes_`."""
-    is_integer = all(label.removeprefix("-").isdecimal() and str(int(label)) == label for label in labels)
-    return np.array([int(label) for label in labels] if is_integer else labels)
+def labels_of(names: tuple[str, ...]) -> tuple[Label, ...]:
+    """Classes by their names, as scikit-learn's `classes_` has them of a column with these values."""
+    if all(_is_whole(name) for name in names):
+        return tuple(int(name) for name in names)
+    return tuple(name == "True" for name in names) if set(names) == {"False", "True"} else names
+
+
+def _is_whole(name: str) -> bool:
+    """Whether it is written as an int64 is: 10, but neither 010 nor 10.0."""
+    return name.removeprefix("-").isdecimal() and str(int(name)) == name and abs(int(name)) < LARGEST
+
+
+def _labels(bundle: Bundle, preprocess: Preprocess) -> tuple[Label, ...]:
+    if isinstance(preprocess.encoder, CharacterEncoder):
+        return preprocess.encoder.tokens.names
+    names = bundle.data.labels
+    return names if bundle.data.task == "multilabel" else labels_of(names)
 
 
 def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
@@ -126,10 +144,9 @@ def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
     )
     module.load_state_dict(torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True))
     preprocess = Preprocess.from_json(dict(bundle.preprocess))
-    encoder = preprocess.encoder
     return LoadedModel(
         module=module.eval(),
-        labels=encoder.tokens.names if isinstance(encoder, CharacterEncoder) else bundle.data.labels,
+        labels=_labels(bundle, preprocess),
         bundle=bundle,
         preprocess=preprocess,
         loss=loss,
