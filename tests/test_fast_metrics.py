@@ -111,6 +111,24 @@ def test_regression_metrics_have_scikit_learns_bits(y_true: Any, scores: Any) ->
         assert_equal_bits("regression", REGRESSION, y_true, scores)
 
 
+@given(y_true=hnp.arrays(np.float32, shapes, elements=numbers), scores=hnp.arrays(np.float32, shapes, elements=numbers))
+@settings(deadline=None, max_examples=50)
+def test_the_explained_variance_of_autoencoders_has_scikit_learns_bits(y_true: Any, scores: Any) -> None:
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        assert_equal_bits("autoencoding", ("r2", "explained_variance"), y_true, scores)
+
+
+def test_pixels_that_hardly_vary_say_little_of_an_autoencoder() -> None:
+    y_true = np.array([[0.0, 0.0], [1.0, 0.0], [2.0, 0.0], [3.0, 0.0]], dtype=np.float32)
+    scores = y_true + np.float32(0.01)
+    of_values = {
+        task: compute_fast(["r2"], task=task, y_true=y_true, scores=scores)["r2"]
+        for task in ("regression", "autoencoding")
+    }
+    assert of_values["regression"] == pytest.approx(0.5, abs=1e-3)
+    assert of_values["autoencoding"] == pytest.approx(1.0, abs=1e-3)
+
+
 @pytest.mark.parametrize("predicted", (2.0, 3.0))
 def test_constant_targets_have_the_r2_that_scikit_learn_gives_them(predicted: float) -> None:
     y_true = np.full((5, 2), 2.0, dtype=np.float32)

@@ -14,6 +14,7 @@ import tuner
 from tuner.data.info import DataInfo
 from tuner.data.sources import sklearn_files
 from tuner.execution.inline import InlineExecutor
+from tuner.export.rebuilding import as_given
 from tuner.optim.task_losses import LabelsLoss, TokenCrossEntropyLoss
 from tuner.training.evaluate import evaluate
 from tuner.workflows.best import best
@@ -44,9 +45,36 @@ def test_an_autoencoder_rebuilds_images_in_pixel_values() -> None:
     rebuilt = model.predict(images)
     assert rebuilt.shape == images.shape
     assert model.predict_proba(images).shape == images.shape
+    assert np.array_equal(model.predict(images[:, 0]), rebuilt[:, 0])
+    assert np.array_equal(model.predict(torch.from_numpy(images.reshape(300, 64))), rebuilt.reshape(300, 64))
+    assert np.array_equal(model.predict(list(images[:5])), rebuilt[:5])
     assert np.mean((rebuilt - images) ** 2) < 0.6 * images.var()
     assert model.bundle.data.n_targets == 64
     assert model.labels == ()
+
+
+@pytest.mark.parametrize(
+    ("given", "rows"),
+    (
+        ((5, 4, 6, 3), (5, 3, 4, 6)),
+        ((4, 6, 3), (1, 3, 4, 6)),
+        ((3, 4, 6), (1, 3, 4, 6)),
+        ((5, 4, 6), (5, 1, 4, 6)),
+        ((5, 24), (5, 1, 4, 6)),
+        ((7,), (7, 1)),
+    ),
+)
+def test_what_is_rebuilt_has_the_axes_of_what_was_given(given: tuple[int, ...], rows: tuple[int, ...]) -> None:
+    source = np.arange(np.prod(given)).reshape(given)
+    is_last = given[-1] == rows[1] != 1
+    stored = (np.moveaxis(source, -1, -3) if is_last else source).reshape(rows)
+    assert np.array_equal(as_given(stored, source), source)
+
+
+def test_what_was_given_as_a_list_or_in_another_size_is_rebuilt_as_the_model_sees_it() -> None:
+    rows = np.zeros((2, 1, 4, 4))
+    assert as_given(rows, [np.zeros((4, 4))] * 2).shape == rows.shape
+    assert as_given(rows, np.zeros((2, 9, 9))).shape == rows.shape
 
 
 @pytest.mark.slow

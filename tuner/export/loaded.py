@@ -18,6 +18,7 @@ from tuner.data.tokens import CharacterEncoder
 from tuner.errors import UsageError
 from tuner.export.bundle import CODE, WEIGHTS, Bundle
 from tuner.export.language import continuation, next_probabilities
+from tuner.export.rebuilding import as_given
 from tuner.models.build import build_model
 from tuner.optim.losses import LossFunction, build_loss
 from tuner.training.predictions import AS_LIKELY_AS_NOT
@@ -69,9 +70,9 @@ class LoadedModel:
         """Classes [N], each one of `labels`; for regression predictions [N, targets].
 
         For multilabel 0 or 1 for each label [N, K], as scikit-learn has it (`labels` names the columns); for
-        autoencoding the inputs as rebuilt [N, *input shape], images in pixel values, the columns of tables as
-        preprocessed. Of a language model of characters the likeliest after each text; of others the likeliest tokens
-        [N, L].
+        autoencoding the inputs as rebuilt, images in pixel values, the columns of tables as preprocessed: [N, *input
+        shape], or with the axes of an array that they were given as. Of a language model of characters the likeliest
+        after each text; of others the likeliest tokens [N, L].
         """
         scores = self.predict_proba(x)
         task = self.bundle.data.task
@@ -81,7 +82,7 @@ class LoadedModel:
             return (scores > AS_LIKELY_AS_NOT).astype(np.int64)
         if task == "autoencoding":
             scaling = self.preprocess.scaling
-            return scores if scaling is None else scaling.undone(torch.from_numpy(scores)).numpy()
+            return as_given(scores if scaling is None else scaling.undone(torch.from_numpy(scores)).numpy(), x)
         if not self.labels:
             likeliest: np.ndarray = scores.argmax(axis=-1)
             return likeliest

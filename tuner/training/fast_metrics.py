@@ -222,7 +222,7 @@ def _explained_variance(of: Predictions) -> float:
     left = of.y_true - of.scores
     left_T = np.mean((left - np.mean(left, axis=0)) ** 2, axis=0)
     total_T = np.mean((of.y_true - np.mean(of.y_true, axis=0)) ** 2, axis=0)
-    return _explained(left_T, total_T)
+    return _explained(left_T, total_T, of)
 
 
 def _r2(of: Predictions) -> float:
@@ -230,14 +230,15 @@ def _r2(of: Predictions) -> float:
         return math.nan
     left_T = np.sum((of.y_true - of.scores) ** 2, axis=0)
     total_T = np.sum((of.y_true - np.mean(of.y_true, axis=0)) ** 2, axis=0)
-    return _explained(left_T, total_T)
+    return _explained(left_T, total_T, of)
 
 
-def _explained(left_T: Floats, total_T: Floats) -> float:
-    """1 for a column that is met exactly, 0 for another that is constant."""
+def _explained(left_T: Floats, total_T: Floats, of: Predictions) -> float:
+    """1 for a column that is met exactly, 0 for another that is constant; of an autoencoder weighted by variance."""
     constant = total_T == 0
     explained_T = np.where(constant, 0.0, 1 - left_T / np.where(constant, 1.0, total_T))
-    return float(np.mean(np.where(left_T == 0, 1.0, explained_T)))
+    is_weighted = of.task == "autoencoding" and not constant.all()
+    return float(np.average(np.where(left_T == 0, 1.0, explained_T), weights=total_T if is_weighted else None))
 
 
 FAST: dict[str, Callable[[Predictions], float]] = {

@@ -1,4 +1,8 @@
-"""The metrics of quantities as scikit-learn computes them: over several targets the mean of each one's."""
+"""The metrics of quantities as scikit-learn computes them: over several targets the mean of each one's.
+
+Of autoencoders, whose values are many and of which some hardly vary, r2 and explained_variance are those of all values
+together.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +40,9 @@ def _mae(of: Predictions) -> float:
 def _r2(of: Predictions) -> float:
     from sklearn.metrics import r2_score
 
-    return math.nan if len(of.y_true) < MIN_ROWS_R2 else float(r2_score(of.y_true, of.scores))
+    if len(of.y_true) < MIN_ROWS_R2:
+        return math.nan
+    return float(r2_score(of.y_true, of.scores, multioutput=_average_of(of)))
 
 
 def _mape(of: Predictions) -> float:
@@ -75,7 +81,14 @@ def _max_error(of: Predictions) -> float:
 def _explained_variance(of: Predictions) -> float:
     from sklearn.metrics import explained_variance_score
 
-    return math.nan if len(of.y_true) < MIN_ROWS_R2 else float(explained_variance_score(of.y_true, of.scores))
+    if len(of.y_true) < MIN_ROWS_R2:
+        return math.nan
+    return float(explained_variance_score(of.y_true, of.scores, multioutput=_average_of(of)))
+
+
+def _average_of(of: Predictions) -> str:
+    """Of an autoencoder's many values the shares of the whole variance: one that never varies has none to explain."""
+    return "variance_weighted" if of.task == "autoencoding" else "uniform_average"
 
 
 QUANTITIES: dict[str, Callable[[Predictions], float]] = {
