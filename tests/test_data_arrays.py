@@ -179,6 +179,16 @@ def test_inputs_alone_are_enough_for_autoencoding(tmp_path: Path) -> None:
     assert (data.info.task, data.info.n_targets, data.info.n_test) == ("autoencoding", 4, 5)
 
 
+def test_inputs_of_one_number_need_no_axis_for_it(tmp_path: Path) -> None:
+    x = NUMBERS[:, 0]
+    data = prepared(tmp_path, npz(tmp_path, {"x": x, "y": CLASSES}))
+    assert data.preprocess(x).shape == (N, 1)
+    assert torch.equal(data.preprocess(torch.from_numpy(x)), data.preprocess(x[:, None]))
+    assert torch.equal(data.preprocess(x.tolist()), data.preprocess(x))
+    tokens = prepared(tmp_path, npz(tmp_path, {"x": np.arange(N), "y": CLASSES}), inputs="tokens")
+    assert (tokens.info.input_shape, tokens.preprocess([3, 1]).tolist()) == ((1,), [[3], [1]])
+
+
 def test_classes_can_be_given_names(tmp_path: Path) -> None:
     path = npz(tmp_path, {"x": NUMBERS, "y": CLASSES})
     assert prepared(tmp_path, path, labels=["ash", "elm", "oak"]).info.labels == ("ash", "elm", "oak")

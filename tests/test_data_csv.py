@@ -256,6 +256,21 @@ def test_prediction_refuses_what_training_would_not_have_seen(tmp_path: Path, so
         preprocess(source)
 
 
+def test_names_are_no_numbers(tmp_path: Path) -> None:
+    rows = "".join(f"{row},{('Rome', 'Oslo')[row % 2]},{7 + row % 2},{row % 3}\n" for row in range(40))
+    preprocess = load(tmp_path, "age,city,zip,income\n" + rows, categorical=["zip"]).preprocess
+    message = "input: column 'city': numbers, but in training it had names such as Oslo, Rome; give the names"
+    numbers = np.array([[3.0, 1.0, 7.0]])
+    for source in (numbers, pd.DataFrame(numbers, columns=["age", "city", "zip"]), [{"age": 3, "city": 1, "zip": 7}]):
+        with pytest.raises(DataError, match=message):
+            preprocess(source)
+    known = preprocess([{"age": 3, "city": "Rome", "zip": 7}])
+    assert torch.equal(preprocess(np.array([[3.0, "Rome", 7.0]], dtype=object)), known)
+    assert torch.equal(preprocess(np.array([["3", "Rome", "7"]])), known)
+    nowhere = pd.DataFrame({"age": [3], "city": [np.nan], "zip": [7]})
+    assert preprocess(nowhere).shape == known.shape
+
+
 def test_values_beyond_float32_are_refused(tmp_path: Path) -> None:
     text = "a,income\n" + "1e300,x\n2e300,y\n" * 10
     assert "column 'a': values outside float32's range" in refusal(tmp_path, text, normalize=False)

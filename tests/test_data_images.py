@@ -350,6 +350,20 @@ def test_a_model_of_small_grey_images_takes_a_photograph(tmp_path: Path) -> None
     assert torch.equal(preprocess(photograph), x)
 
 
+def test_a_tensor_of_three_or_four_sheets_is_several_grey_images_or_one_in_colour(tmp_path: Path) -> None:
+    preprocess = load(tmp_path, root=write_idx(tmp_path / "files").name).preprocess
+    for n in (3, 4):
+        with pytest.raises(
+            DataError, match=rf"is {n} grey images, or one of {n} channels; give them as \({n}, 1, 9, 9\)"
+        ):
+            preprocess(torch.zeros(n, 9, 9, dtype=torch.uint8))
+        assert preprocess(torch.zeros(n, 1, 9, 9, dtype=torch.uint8)).shape == (n, 1, 5, 5)
+        assert preprocess(torch.zeros(1, n, 9, 9, dtype=torch.uint8)).shape == (1, 1, 5, 5)
+        assert preprocess(torch.zeros(n, 5, 5, dtype=torch.uint8)).shape == (n, 1, 5, 5)
+        assert preprocess(np.zeros((n, 9, 9), dtype=np.uint8)).shape == (n, 1, 5, 5)
+    assert preprocess(torch.zeros(5, 9, 9, dtype=torch.uint8)).shape == (5, 1, 5, 5)
+
+
 def test_a_fake_data_set_needs_no_files_and_can_be_learned(tmp_path: Path) -> None:
     def fake(seed: int = 1, **options: object) -> Prepared:
         data = FakeImages.model_validate({"image_size": [1, 4, 4], "size": 300, "num_classes": 3, **options})

@@ -28,6 +28,7 @@ Scale = Literal["standard", "minmax", "robust", "quantile", "piecewise", "none"]
 N_KNOTS = 200
 """Quantiles that a map to the normal distribution keeps, where a column has more distinct values."""
 QUARTERS = (0.25, 0.75)
+N_SHOWN = 3
 DAY_S = 86400.0
 PERIODS_DAYS = {"week": 7.0, "year": 365.2425}
 EPOCH_WEEKDAY = 3
@@ -192,7 +193,13 @@ class CategoricalColumn:
         return np.fromiter((number_of.get(value, unseen) for value in values), dtype=np.int64, count=len(values))
 
     def read(self, values: Array) -> Array:
-        """Values as a person gives them as category names."""
+        """Values as a person gives them as category names; DataError for numbers where all names were text."""
+        if self.categories and _are_numbers(values) and not any(_is_number(name) for name in self.categories):
+            shown = ", ".join(self.categories[:N_SHOWN])
+            raise DataError(
+                f"input: column {self.name!r}: numbers, but in training it had names such as {shown}; give the names,"
+                " in a DataFrame or a list of mappings"
+            )
         return category_names(values)
 
 
@@ -326,6 +333,22 @@ def is_missing(value: Any) -> bool:
         return math.isnan(value)
     # pandas' NaT is a datetime that is not equal to itself
     return isinstance(value, (date, np.datetime64)) and bool(value != value)  # noqa: PLR0124
+
+
+def _are_numbers(values: Array) -> bool:
+    """Whether there are values, and all are numbers."""
+    if values.dtype != object:
+        return values.dtype.kind in "iuf" and not bool(np.isnan(values.astype(np.float64)).all())
+    known = [value for value in values if not is_missing(value)]
+    return bool(known) and all(isinstance(v, (int, float, np.number)) and not isinstance(v, bool) for v in known)
+
+
+def _is_number(name: str) -> bool:
+    try:
+        float(name)
+    except ValueError:
+        return False
+    return True
 
 
 def category_names(values: Array) -> Array:

@@ -80,12 +80,13 @@ class TensorEncoder:
     """Whether `shape` is the largest: batches of a collate function are as long as their longest row."""
 
     def encode(self, source: Any) -> Array:
-        """Take a batch [N, *shape], one input of that shape, or a list of inputs."""
+        """Take a batch [N, *shape], one input of that shape, or a list of inputs; of single numbers also [N]."""
         if self.any_length:
             return self._encode_batch(source)
         if _is_list_of_items(source):
             return _stack(source, self)
         array = _batch(source)
+        array = array[:, None] if array.ndim == 1 and self.shape == (1,) else array
         if array.shape[1:] != self.shape and array.shape != self.shape:
             raise DataError(f"input: shape {array.shape}; expected (N, {', '.join(map(str, self.shape))})")
         if self.dtype == "int64" and array.dtype.kind not in "iu":

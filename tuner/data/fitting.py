@@ -15,6 +15,7 @@ import torch
 
 from tuner.data.items import IMAGE_NDIM, channels_first, is_pil
 from tuner.data.scaling import Array
+from tuner.errors import DataError
 
 Fit = Literal["crop", "pad", "stretch"]
 Shape = tuple[int, int, int]
@@ -123,7 +124,8 @@ def _image_of(x: Any) -> Any:
 def images_in(source: Any, channels: int) -> list[Any]:
     """A batch or one image, as a list of images: paths, PIL images or arrays.
 
-    An array [3, H, W] is one image, but for a model of grey images, for which it is three.
+    An array [3, H, W] is one image, but for a model of grey images, for which it is three; of a tensor, which has its
+    channels first, that cannot be told: DataError.
     """
     if isinstance(source, (list, tuple)):
         return list(source)
@@ -132,7 +134,15 @@ def images_in(source: Any, channels: int) -> list[Any]:
     array = source.detach().cpu().numpy() if isinstance(source, torch.Tensor) else np.asarray(source)
     if array.ndim < IMAGE_NDIM:
         return [source]
-    is_first = array.shape[0] in COLOUR_CHANNELS and (channels > 1 or isinstance(source, torch.Tensor))
-    if array.ndim == IMAGE_NDIM and (is_first or array.shape[-1] in (1, *COLOUR_CHANNELS)):
+    if array.ndim != IMAGE_NDIM:
+        return list(source)
+    is_first = array.shape[0] in COLOUR_CHANNELS
+    if array.shape[-1] in (1, *COLOUR_CHANNELS) or (is_first and channels > 1):
         return [source]
+    if is_first and isinstance(source, torch.Tensor):
+        n, height, width = array.shape
+        raise DataError(
+            f"input: a tensor of shape {array.shape} is {n} grey images, or one of {n} channels; give them as"
+            f" ({n}, 1, {height}, {width}), or it as (1, {n}, {height}, {width})"
+        )
     return list(source)

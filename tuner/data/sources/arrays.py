@@ -158,15 +158,15 @@ def _encoder(data: ArrayData, file: ArrayFile, parts: Sequence[PartOfFile]) -> I
     if first.x.dtype.kind not in "biuf":
         raise DataError(f"{file.place(first.x_name)}: values of type {first.x.dtype}; expected numbers")
     kind = data.inputs if data.inputs != "auto" else _kind_of(first.x)
+    shape = first.x.shape[1:] or (1,)
     if kind == "tokens":
         _check_tokens(file, parts)
         most = max(int(part.x.max(initial=0)) for part in parts)
         return TensorEncoder(
-            shape=first.x.shape[1:], dtype="int64", n_tokens=max(most, data.padding or 0) + 1, padding=data.padding
+            shape=shape, dtype="int64", n_tokens=max(most, data.padding or 0) + 1, padding=data.padding
         )
     if data.padding is not None:
         raise DataError(f"data.padding: is for tokens, and {file.place(first.x_name)} has {kind}; leave it out")
-    shape = first.x.shape[1:] or (1,)
     if kind == "numbers":
         return TensorEncoder(shape=shape, dtype="float32")
     image = _image_shape(file, first, shape)
