@@ -12,6 +12,7 @@ import torch
 datasets = pytest.importorskip("datasets", reason="the extra huggingface is not installed")
 
 from PIL import Image  # noqa: E402 - a test without the package needs none of this
+from pydantic import ValidationError  # noqa: E402
 
 from tuner.config.schema.huggingface import HuggingfaceData  # noqa: E402
 from tuner.data.batches import eval_batches  # noqa: E402
@@ -138,6 +139,22 @@ def test_what_cannot_be_trained_on_is_refused_with_its_place(
 ) -> None:
     made().save_to_disk(tmp_path / "saved")
     assert expected in refusal(tmp_path, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    (
+        ({"resize": 8}, "resize: is for images, and these are columns of numbers and categories; leave it out"),
+        ({"max_length": 3}, "max_length: is for texts, and these are columns"),
+        ({"tokenizer": {"kind": "char"}, "image": "x"}, "tokenizer: is for texts, and these are images"),
+        ({"channels": 1, "text": "x"}, "channels: is for images, and these are texts"),
+        ({"max_categories": 9, "text": "x"}, "max_categories: is for columns of numbers and categories, and these are"),
+    ),
+)
+def test_options_of_other_inputs_are_refused(options: dict[str, Any], expected: str) -> None:
+    with pytest.raises(ValidationError, match=expected):
+        HuggingfaceData.model_validate({"path": "saved", "target": "label", **options})
+    HuggingfaceData.model_validate({"path": "saved", "target": "label", "resize": None, "max_length": 256})
 
 
 def test_hidden_classes_of_a_test_part_are_refused_with_the_remedy(tmp_path: Path) -> None:

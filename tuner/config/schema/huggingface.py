@@ -12,6 +12,14 @@ from tuner.config.schema.text import TextSection
 
 PartName = Annotated[str | None, BeforeValidator(off_to_none)]
 
+_INPUTS = {"text": "texts", "image": "images", "features": "columns of numbers and categories"}
+_FOR = {
+    "text": ("tokenizer", "max_length", "bucket"),
+    "image": ("resize", "fit", "channels"),
+    "features": ("max_categories",),
+}
+"""Options that have a meaning for one kind of inputs alone."""
+
 
 class Splits(Section):
     """What the parts are called in the data set; `auto` looks for the usual names, `off` takes none."""
@@ -63,4 +71,12 @@ class HuggingfaceData(TextSection, ImageSection):
             raise ValueError(f"{given[1]}: inputs are texts, images or other columns, and {given[0]} is given too")
         if self.image is None:
             self.refuse_augment("these rows")
+        what = next((name for name in ("text", "image") if getattr(self, name)), "features")
+        unused = [name for other, names in _FOR.items() if other != what for name in names if self._is_set(name)]
+        if unused:
+            wanted = next(other for other, names in _FOR.items() if unused[0] in names)
+            raise ValueError(f"{unused[0]}: is for {_INPUTS[wanted]}, and these are {_INPUTS[what]}; leave it out")
         return self
+
+    def _is_set(self, name: str) -> bool:
+        return bool(getattr(self, name) != type(self).model_fields[name].default)
