@@ -11,6 +11,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -110,6 +111,33 @@ def broken_png(folder: Path) -> str:
     return "{kind: image_folder, path: photos}"
 
 
+def damaged_npz(folder: Path) -> str:
+    np.savez(folder / "arrays.npz", x=np.zeros((20, 3)), y=np.arange(20) % 2)
+    content = bytearray((folder / "arrays.npz").read_bytes())
+    content[content.rfind(b"PK\x01\x02")] = 0
+    (folder / "arrays.npz").write_bytes(content)
+    return "{kind: npz, path: arrays.npz}"
+
+
+def encrypted_zip(folder: Path) -> str:
+    """What one with a password says of its file."""
+    with zipfile.ZipFile(folder / "table.zip", "w") as archive:
+        archive.writestr("table.csv", table(GOOD_ROWS))
+    content = bytearray((folder / "table.zip").read_bytes())
+    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        content[content.find(mark) + place] |= 1
+    (folder / "table.zip").write_bytes(content)
+    return "{kind: csv, path: table.zip, target: y}"
+
+
+def section(text: str) -> Callable[[Path], str]:
+    return lambda _: text
+
+
+NO_SPLIT = "{kind: torchvision, name: EMNIST, root: ., download: false, options: {split: nope}}"
+RAGGED = "{kind: sklearn, name: make_multilabel_classification, options: {return_indicator: false}}"
+
+
 def table(rows: str) -> bytes:
     return ("a,b,y\n" + rows).encode()
 
@@ -131,6 +159,10 @@ CASES: dict[str, tuple[Callable[[Path], str], tuple[str, ...]]] = {
     "one class": (text_file("table.csv", table("1,2,no\n" * 20), CSV), ("only one class",)),
     "truncated": (truncated_idx, ("idx3-ubyte",)),
     "picture": (broken_png, ("7.png",)),
+    "npz": (damaged_npz, ("arrays.npz: cannot be read (Bad magic number",)),
+    "password": (encrypted_zip, ("table.zip: cannot be unpacked", "encrypted")),
+    "split": (section(NO_SPLIT), ("EMNIST cannot be made", "'nope'")),
+    "ragged labels": (section(RAGGED), ("targets of different lengths", "return_indicator")),
 }
 
 

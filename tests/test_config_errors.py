@@ -49,6 +49,18 @@ BASE_CONFIG = [
         "1:54: data.delimiter: expected one character, got 'ab'",
     ),
     (
+        'data: {kind: csv, path: a.csv, target: y, delimiter: "\\n"}',
+        "1:54: data.delimiter: '\\n' cannot stand between the fields of a line; such as ',' or ';'",
+    ),
+    (
+        "data: {kind: text, path: a.csv, target: y, encoding: base64}",
+        "1:54: data.encoding: 'base64' is no encoding of text; such as utf-8, latin-1 or cp1252",
+    ),
+    (
+        "data: {kind: csv, path: a.csv, target: y, encoding: utf-9}",
+        "1:53: data.encoding: 'utf-9' is no encoding of text; such as utf-8, latin-1 or cp1252",
+    ),
+    (
         "data: {kind: digits, split: {val: 0}}",
         "1:35: data.split.val: expected a number above 0 and below 1, or an integer of 1 or more, got 0",
     ),

@@ -308,6 +308,9 @@ def test_prediction_refuses_what_is_no_text(tmp_path: Path) -> None:
         preprocess(["a", 1.5])
     with pytest.raises(DataError, match="no column 'text'; did you mean 'texts'"):
         preprocess({"texts": ["a"]})
+    for source in (5, None, tmp_path, b"a film"):
+        with pytest.raises(DataError, match="expected a text, a list of texts, or a table with their column 'text'"):
+            preprocess(source)
 
 
 # -------------------------------------------------------------------------------------------------------------- formats
@@ -322,6 +325,12 @@ def test_the_formats_of_files_give_the_same_data(tmp_path: Path) -> None:
     expected = load(tmp_path, csv_of(rows)).info.fingerprint
     for name in ("texts.tsv", "texts.parquet", "texts.jsonl"):
         assert load(tmp_path, path=name).info.fingerprint == expected, name
+
+
+def test_a_line_of_json_may_hold_what_ends_lines_elsewhere(tmp_path: Path) -> None:
+    texts = [{"text": f"film {row}\u2028and \x85 more", "label": row % 2} for row in range(20)]
+    content = "\r\n".join(json.dumps(text, ensure_ascii=False) for text in texts)
+    assert load(tmp_path, content, path="texts.jsonl").info.labels == ("0", "1")
 
 
 def test_texts_that_look_like_missing_values_stay_texts(tmp_path: Path) -> None:

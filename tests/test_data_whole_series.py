@@ -177,6 +177,16 @@ def test_a_missing_target_and_an_empty_series_are_refused_with_their_line(tmp_pa
     )
 
 
+def test_text_among_the_steps_of_an_input_is_refused_with_its_place(tmp_path: Path) -> None:
+    preprocess = prepared(tmp_path, wide()).preprocess
+    rows = wide().head(2).astype(object)
+    rows.loc[1, "t2"] = "x"
+    with pytest.raises(DataError, match="input: row 1: column 't2': 'x' is not a number"):
+        preprocess(rows)
+    rows.loc[1, "t2"] = "7.5"
+    assert preprocess(rows).shape == preprocess(wide().head(2)).shape
+
+
 def test_an_input_without_steps_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="window 1: 0 rows"):
         prepared(tmp_path, wide()).preprocess([steps(0), np.zeros(0)])

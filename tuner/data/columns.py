@@ -62,7 +62,7 @@ class NumericColumn:
 
     def read(self, values: Array) -> Array:
         """Values as a person gives them (numbers, text, None) as float64."""
-        return _read_numbers(self.name, values)
+        return read_numbers(self.name, values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class QuantileColumn:
         return np.stack([scores, missing] if self.marks_missing else [scores], axis=1)
 
     def read(self, values: Array) -> Array:
-        return _read_numbers(self.name, values)
+        return read_numbers(self.name, values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +144,7 @@ class PiecewiseColumn:
         return np.concatenate([shares, missing[:, None]], axis=1) if self.marks_missing else shares
 
     def read(self, values: Array) -> Array:
-        return _read_numbers(self.name, values)
+        return read_numbers(self.name, values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -311,7 +311,8 @@ def _moments(values: npt.NDArray[np.float64]) -> tuple[float, float]:
     return mean, largest * math.sqrt(math.fsum((deviations / largest) ** 2) / len(values))
 
 
-def _read_numbers(name: str, values: Array) -> Array:
+def read_numbers(name: str, values: Array) -> Array:
+    """Values as a person gives them (numbers, text, None) as float64, nan for missing."""
     if values.dtype.kind in "biuf":
         return values.astype(np.float64)
     numbers = np.empty(len(values))

@@ -173,6 +173,11 @@ def texts_of(source: Any, column: str) -> list[str]:
         source = source[_present(column, [str(name) for name in source])]
     if isinstance(source, str):
         return [source]
+    if isinstance(source, bytes) or not isinstance(source, Iterable):
+        raise DataError(
+            f"input: a {type(source).__name__}; expected a text, a list of texts, or a table with their column"
+            f" {column!r}"
+        )
     texts = [item[_present(column, list(item))] if isinstance(item, Mapping) else item for item in source]
     for row, text in enumerate(texts):
         if not isinstance(text, str):

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 from tuner.config.messages import suggestion
+from tuner.data.columns import read_numbers
 from tuner.data.scaling import Array
-from tuner.data.tables import TableEncoder
+from tuner.data.tables import TableEncoder, series_values
 from tuner.errors import DataError
 
 ROWS_NDIM, WINDOWS_NDIM = 2, 3
@@ -118,7 +119,8 @@ def _rows_as_series(source: Any, steps: Sequence[str], delimiter: str) -> Any:
     is_rows = isinstance(source, (list, tuple)) and bool(source) and isinstance(source[0], Mapping)
     if not is_rows and not isinstance(source, (str, Path, Mapping, pd.DataFrame)):
         return source
-    values = _frame(source, steps, delimiter)[list(steps)].to_numpy(dtype=np.float64)
+    frame = _frame(source, steps, delimiter)
+    values = np.stack([read_numbers(name, series_values(frame[name])) for name in steps], axis=1)
     return [without_end(row) for row in values]
 
 

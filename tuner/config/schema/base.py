@@ -19,6 +19,20 @@ def off_to_none(value: object) -> object:
     return None if value == "off" else value
 
 
+def check_encoding(name: str) -> None:
+    """ValueError for what is no encoding of text; Python knows base64 and others that are none."""
+    try:
+        "a".encode(name)
+    except (LookupError, ValueError) as error:
+        raise ValueError(f"encoding: {name!r} is no encoding of text; such as utf-8, latin-1 or cp1252") from error
+
+
+def check_delimiter(mark: str | None) -> None:
+    """ValueError for what ends a line, or quotes a field."""
+    if mark in ("\n", "\r", "\0", '"'):
+        raise ValueError(f"delimiter: {mark!r} cannot stand between the fields of a line; such as ',' or ';'")
+
+
 Width = Annotated[int, Field(ge=1, le=65536)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 Widths = Annotated[Width | tuple[Width, ...], BeforeValidator(as_tuple)]

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tuner.config.schema.base import Names, Task, as_tuple
+from tuner.config.schema.base import Names, Task, as_tuple, check_delimiter
 from tuner.config.schema.sources import DataSection
 
 Count = Annotated[int, Field(ge=1)]
@@ -61,6 +61,7 @@ class SeriesData(DataSection):
     @model_validator(mode="after")
     def _options_of_the_form(self) -> SeriesData:
         self.refuse_augment("the rows of a table")
+        check_delimiter(self.delimiter)
         others = _OF_WHOLE if self.form == "windows" else _OF_WINDOWS
         for name in others:
             if name in self.model_fields_set and getattr(self, name) != type(self).model_fields[name].default:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from tuner.config.schema.base import Names, as_tuple
+from tuner.config.schema.base import Names, as_tuple, check_delimiter, check_encoding
 from tuner.config.schema.sources import DataSection
 
 Scale = Literal["standard", "minmax", "robust", "quantile", "piecewise", "none"]
@@ -81,10 +80,8 @@ class CsvData(TableData):
 
     @model_validator(mode="after")
     def _can_be_read(self) -> CsvData:
-        try:
-            codecs.lookup(self.encoding)
-        except LookupError as error:
-            raise ValueError(f"encoding: unknown encoding {self.encoding!r}; such as utf-8 or latin-1") from error
+        check_encoding(self.encoding)
+        check_delimiter(self.delimiter)
         if self.decimal == self.delimiter:
             raise ValueError(f"decimal: {self.decimal!r} is the delimiter too; set data.delimiter, such as ';'")
         return self

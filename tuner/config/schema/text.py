@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from tuner.config.schema.base import Section, Task
+from tuner.config.schema.base import Section, Task, check_delimiter, check_encoding
 from tuner.config.schema.sources import DataSection
 from tuner.config.schema.tables import ColumnNames
 
@@ -76,7 +75,8 @@ class TextData(TextSection):
         self.refuse_augment("texts")
         if len(self.targets) != len(set(self.targets)):
             raise ValueError("target: a column is named twice")
-        _check_encoding(self.encoding)
+        check_encoding(self.encoding)
+        check_delimiter(self.delimiter)
         return self
 
 
@@ -100,12 +100,5 @@ class CharacterData(DataSection):
     @model_validator(mode="after")
     def _can_be_read(self) -> CharacterData:
         self.refuse_augment("characters")
-        _check_encoding(self.encoding)
+        check_encoding(self.encoding)
         return self
-
-
-def _check_encoding(name: str) -> None:
-    try:
-        codecs.lookup(name)
-    except LookupError as error:
-        raise ValueError(f"encoding: {error}; such as utf-8, latin-1 or cp1252") from error

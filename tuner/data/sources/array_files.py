@@ -55,8 +55,12 @@ def _path(data: ArrayData, base_dir: Path) -> Path:
 def _npz(path: Path) -> ArrayFile:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path}: no .npz file, or not whole; write it with np.savez(path, x=x, y=y)")
-    with np.load(path, allow_pickle=False) as archive:
-        return ArrayFile(path=path, names=tuple(archive.files), read=lambda name: _member(path, name))
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            names = tuple(archive.files)
+    except Exception as error:  # as below; NumPy would leave open what it has opened itself
+        raise _unreadable(str(path), error) from error
+    return ArrayFile(path=path, names=names, read=lambda name: _member(path, name))
 
 
 def _member(path: Path, name: str) -> Array:

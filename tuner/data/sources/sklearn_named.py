@@ -141,9 +141,19 @@ def _taken(data: SklearnNamed, found: Any) -> Loaded:
         raise _no_table(data)
     return Loaded(
         columns=_columns(data, inputs, [str(name) for name in columns]),
-        targets=np.asarray(targets),
+        targets=_as_array(data, targets),
         names=tuple(str(name) for name in (() if names is None else names)),
     )
+
+
+def _as_array(data: SklearnNamed, targets: Any) -> Array:
+    try:
+        return np.asarray(targets.toarray() if hasattr(targets, "toarray") else targets)
+    except ValueError as error:  # rows of different lengths
+        raise DataError(
+            f"data.name {data.name}: its rows have targets of different lengths; change data.options, such as"
+            " return_indicator, so that each row has as many"
+        ) from error
 
 
 def _columns(data: SklearnNamed, inputs: Any, names: list[str]) -> Columns:

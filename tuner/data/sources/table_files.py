@@ -97,7 +97,8 @@ def _unpacked(path: Path) -> bytes:
         return content
     try:
         return unpack[path.suffix](content)
-    except (OSError, EOFError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
+    # zipfile raises RuntimeError for what is encrypted, or compressed in a way that it does not know
+    except (OSError, EOFError, ValueError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: cannot be unpacked ({error}); download or compress the file again") from error
 
 
@@ -200,7 +201,7 @@ def _parse(path: Path, content: bytes, dialect: Dialect, n_rows: int) -> Any:
             low_memory=False,
             encoding=_without_mark(dialect.encoding),
         )
-    except pd.errors.ParserError as error:
+    except (pd.errors.ParserError, UnicodeError) as error:
         raise DataError(f"{path}: {str(error).strip()}") from error
     if len(frame) != n_rows:
         raise DataError(f"{path}: pandas reads {len(frame)} rows, the csv module {n_rows}; check the quotes")

@@ -50,7 +50,11 @@ def decoded(path: Path, encoding: str) -> str:
     content = path.read_bytes()
     try:
         text = content.decode("utf-8-sig" if encoding.lower() in ("utf-8", "utf8") else encoding)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
+        if not isinstance(error, UnicodeDecodeError):  # encodings of names, such as punycode
+            raise DataError(
+                f"{path}: is not {encoding} ({error}); save the file as UTF-8, or set data.encoding"
+            ) from error
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
             f"{path}:{line}: byte {error.start} (0x{content[error.start]:02x}) is not {encoding} ({error.reason}); save"
@@ -144,7 +148,7 @@ def _objects(values: Sequence[object]) -> Array:
 
 def _read_jsonl(path: Path, data: TextData, columns: tuple[str, ...]) -> TextTable:
     rows: list[tuple[int, dict[str, Any]]] = []
-    for number, line in enumerate(decoded(path, data.encoding).splitlines(), start=1):
+    for number, line in enumerate(decoded(path, data.encoding).split("\n"), start=1):
         if not line.strip():
             continue
         try:

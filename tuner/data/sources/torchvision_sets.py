@@ -53,7 +53,7 @@ def open_items(data: TorchvisionData, base_dir: Path) -> Items:
         raise DataError(f"data.name: torchvision.datasets has no {data.name!r}{suggestion(data.name, names)}")
     try:
         found = _open(getattr(datasets, data.name), data, base_dir)
-    except (TypeError, ImportError) as error:
+    except (TypeError, ValueError, LookupError, AssertionError, ImportError) as error:
         raise DataError(
             f"data.name: {data.name} cannot be made from data.root and data.options ({describe(error)}); give what it"
             " asks for, or wrap it in a function of your own with kind: python"
