@@ -93,13 +93,11 @@ def tokens_from_json(data: Mapping[str, Any]) -> Tokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TextEncoder:
-    """Texts; rows are stored as int32 [L], filled up with padding."""
+class TokenRows:
+    """Rows that are stored as int32 [L]."""
 
-    tokens: Tokens
     length: int
-    column: str
-    """What the column of the texts is called in a table."""
+    """Tokens of a row: of a text those that are kept, of characters those that the model looks back on at most."""
 
     @property
     def shape(self) -> tuple[int]:
@@ -108,6 +106,15 @@ class TextEncoder:
     @property
     def dtype(self) -> Literal["int32"]:
         return "int32"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextEncoder(TokenRows):
+    """Texts, filled up with padding."""
+
+    tokens: Tokens
+    column: str
+    """What the column of the texts is called in a table."""
 
     def encode(self, source: Any) -> Array:
         """Take a text, a list or array of texts, or a table (DataFrame, mapping, list of mappings) with the column."""
@@ -129,20 +136,10 @@ class TextEncoder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CharacterEncoder:
-    """What comes before the character that is to be told; rows are int32 [L]."""
+class CharacterEncoder(TokenRows):
+    """What comes before the character that is to be told."""
 
     tokens: Vocabulary
-    length: int
-    """The most characters that the model was trained to look back on."""
-
-    @property
-    def shape(self) -> tuple[int]:
-        return (self.length,)
-
-    @property
-    def dtype(self) -> Literal["int32"]:
-        return "int32"
 
     def encode(self, source: Any) -> Array:
         """Take a text, or several of one length, of whose last L characters the ids are given."""
