@@ -6,6 +6,7 @@ What is decoded is kept for the next process, and is made anew when one of them 
 from __future__ import annotations
 
 import ast
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,10 @@ def with_imports(files: Iterable[Path], folders: Iterable[Path]) -> tuple[Path, 
 
 def _imported_by(path: Path, folders: tuple[Path, ...]) -> list[Path]:
     try:
-        tree = ast.parse(path.read_bytes())
-    except (OSError, SyntaxError, ValueError):  # importing it will say what is wrong
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # importing it will say what is wrong
+            tree = ast.parse(path.read_bytes())
+    except (OSError, SyntaxError, ValueError):
         return []
     found: list[Path] = []
     for node in ast.walk(tree):
