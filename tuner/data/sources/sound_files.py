@@ -115,12 +115,12 @@ def _in_csv(data: AudioData, path: Path, wanted: WantedTask) -> SoundFiles:
     if missing:
         more = f" ({len(missing)} such rows)" if len(missing) > 1 else ""
         raise DataError(f"{file.place(missing[0], data.file)}: {paths[missing[0]]}: no such file{more}")
-    values = series_values(frame[data.target])
+    values = series_values(frame[data.target], exact=True)
     task, labels, targets = targets_of(file, values, data.target, wanted)
     places = tuple(file.place(row, data.file).partition(": column")[0] for row in range(len(frame)))
     found = SoundFiles(paths=tuple(paths), task=task, labels=labels, targets=targets, places=places)
     if data.split.column is None:
         return found
-    column = category_names(series_values(frame[data.split.column]))
+    column = category_names(series_values(frame[data.split.column], exact=True))
     given, keys = parts_by_column(data.split, column, {}, file.place)
     return replace(found, given=given, keys=keys)
