@@ -175,6 +175,7 @@ def _raw_columns(source: Any, names: Sequence[str]) -> dict[str, Array]:
     if isinstance(source, (list, tuple)) and all(isinstance(row, Mapping) for row in source):
         return {name: _object_array([row[_present(name, list(row))] for row in source]) for name in names}
     array = np.asarray(source)
+    array = array.astype(object) if array.dtype.kind == "U" else array  # of which some may stand for a missing value
     array = array[None] if array.ndim == 1 else array
     if array.ndim != TABLE_NDIM or array.shape[1] != len(names):
         raise DataError(f"input: shape {array.shape}; expected (N, {len(names)}): {', '.join(names)}")
