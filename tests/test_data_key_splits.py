@@ -99,6 +99,12 @@ def test_dates_order_a_split_by_time(tmp_path: Path) -> None:
     assert sorted(test.targets.flatten().tolist()) == [0.5, 1.5, 2.5, 3.5, 4.5]
 
 
+def test_a_class_that_comes_late_asks_for_another_column(tmp_path: Path) -> None:
+    text = "day,x,y\n" + "".join(f"{row},{row},{'new' if row > 54 else 'old'}\n" for row in range(60))
+    with pytest.raises(DataError, match="no row of class 'new'; split by another column, or give more data"):
+        prepared(tmp_path, text, split={"by": "time", "column": "day"})
+
+
 def test_a_column_names_the_parts(tmp_path: Path) -> None:
     names = ("train", "train", "validation", "Test")
     text = "part,x,y\n" + "".join(f"{names[row % 4]},{row},{row}.5\n" for row in range(40))

@@ -94,9 +94,8 @@ def check_parts(decoded: Decoded, split: SplitRows) -> None:
     counts = np.bincount(decoded.targets[split.train], minlength=len(decoded.labels))
     if (counts == 0).any():
         name = decoded.labels[int(np.flatnonzero(counts == 0)[0])]
-        raise DataError(
-            f"the training part has no row of class {name!r}; set data.split.stratify: true, or give more data"
-        )
+        remedy = "set data.split.stratify: true" if decoded.keys is None else "split by another column"
+        raise DataError(f"the training part has no row of class {name!r}; {remedy}, or give more data")
 
 
 def _check_columns(decoded: Decoded, rows: Indices, where: str) -> None:
