@@ -432,6 +432,10 @@ def test_another_encoding_can_be_told(tmp_path: Path) -> None:
         ('{"text": "a", "label": "b"}\n[1]\n', "texts.jsonl:2: list; expected an object"),
         ('{"text": "a", "label": "b"}\n{"text": "a", "lab": 1}\n', "texts.jsonl:2: data.target: no column 'label'"),
         ('{"text": 7, "label": "b"}\n', "texts.jsonl:1: column 'text': 7, which is no text"),
+        (
+            '{"text": "a", "label": "b"}\n{"text": "a", "label": [1]}\n',
+            "texts.jsonl:2: column 'label': a list; a target",
+        ),
     ),
 )
 def test_bad_json_lines_are_refused_with_their_line(tmp_path: Path, content: str, expected: str) -> None:

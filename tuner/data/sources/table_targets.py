@@ -110,6 +110,9 @@ def targets_of(table: Places, values: Array, name: str, wanted: WantedTask) -> t
 def _refuse_unknown(table: Places, name: str, values: Array) -> None:
     if values.dtype.kind == "M":
         raise DataError(f"{table.place(0, name)}: a date cannot be predicted; make a number of it, such as days")
+    nested = next((row for row, value in enumerate(values) if isinstance(value, (list, dict, np.ndarray))), None)
+    if nested is not None:
+        raise DataError(f"{table.place(nested, name)}: a {type(values[nested]).__name__}; a target is one value a row")
     missing = np.flatnonzero([is_missing(value) for value in values])
     if len(missing):
         shown = [table.place(int(row), name).partition(": column")[0] for row in missing[:N_SHOWN]]
