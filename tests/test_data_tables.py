@@ -324,6 +324,15 @@ def test_files_of_their_own_are_validation_and_test(tmp_path: Path) -> None:
     assert "val.csv: no column 'x', which table.csv has" in refusal(tmp_path, text, val_path="val.csv")
 
 
+def test_a_column_may_be_empty_in_a_file_of_its_own(tmp_path: Path) -> None:
+    rows = [("u", 1, "2024-01-01"), ("v", 2, "2024-02-01")] * 15
+    text = "s,x,day,y\n" + "".join(f"{s},{x},{day},{row}.5\n" for row, (s, x, day) in enumerate(rows))
+    (tmp_path / "val.csv").write_text("s,x,day,y\n" + ",,,3.5\n" * 5)
+    data = csv_of(tmp_path, text, val_path="val.csv")
+    assert data.info.input_shape == csv_of(tmp_path, text).info.input_shape
+    assert data.info.n_val == 5
+
+
 # -------------------------------------------------------------------------------------------------------------- targets
 
 

@@ -235,6 +235,8 @@ def _refuse_other_columns(first: TableFile, other: TableFile) -> None:
     for name in first.header:
         if name not in other.header:
             raise DataError(f"{other.path}: no column {name!r}, which {first.path} has{suggestion(name, other.header)}")
+        if any(file.frame[name].isna().all() for file in (first, other)):
+            continue
         is_number = [series_values(file.frame[name]).dtype == np.float64 for file in (first, other)]
         if is_number[0] != is_number[1]:
             words = ["numbers" if yes else "text" for yes in is_number]
