@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "data": "Look at the data of a space file.",
     "plan": "Forecast the time and memory of a search.",
     "dashboard": "Serve optuna-dashboard on this machine.",
+    "app": "Try an export in the browser, or over HTTP.",
     "init": "Write a space file to begin with.",
     "doctor": "Look at the installation, the devices and the database.",
     "schema": "Print the JSON Schema of space files, for editors.",

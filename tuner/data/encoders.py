@@ -18,6 +18,8 @@ from tuner.errors import DataError
 
 BEYOND = "tokens from"
 """How it begins what is said of tokens that the vocabulary has not."""
+PIXEL_PEAK = 255
+"""The largest pixel of 8 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +29,8 @@ class ImageEncoder:
     shape: tuple[int, int, int]
     fit: Fit | None = None
     """How images of other sizes and channels are brought to `shape`; None refuses them."""
+    peak: int = PIXEL_PEAK
+    """The largest pixel of the source; images that come as files have more, and are scaled to it."""
 
     @property
     def dtype(self) -> Literal["uint8"]:
@@ -58,12 +62,19 @@ class ImageEncoder:
 
     def to_json(self) -> dict[str, Any]:
         fit = {"fit": self.fit} if self.fit else {}
-        return {"kind": "image", "shape": list(self.shape), **fit}
+        peak = {"peak": self.peak} if self.peak != PIXEL_PEAK else {}
+        return {"kind": "image", "shape": list(self.shape), **fit, **peak}
+
+    def scaled(self, pixels: Array) -> Array:
+        """Pixels from 0 to 255 as the source has them."""
+        if self.peak == PIXEL_PEAK:
+            return pixels
+        return np.round(pixels * (self.peak / PIXEL_PEAK)).astype(np.uint8)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         channels, height, width = data["shape"]
-        return cls(shape=(channels, height, width), fit=data.get("fit"))
+        return cls(shape=(channels, height, width), fit=data.get("fit"), peak=data.get("peak", PIXEL_PEAK))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,6 +159,8 @@ def encode_item(x: Any, encoder: ItemEncoder) -> Array:
         if encoder.fit:
             return fitted(x, encoder.shape, encoder.fit)
     stored = stored_form(x)
+    if isinstance(encoder, ImageEncoder) and is_pil(x):
+        stored = encoder.scaled(stored)
     if stored.shape != encoder.shape or stored.dtype != encoder.dtype:
         got, expected = f"{stored.dtype} {stored.shape}", f"{encoder.dtype} {encoder.shape}"
         raise ValueError(

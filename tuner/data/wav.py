@@ -9,6 +9,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Sound:
         return int(self.samples.shape[1])
 
 
-def read_wav(path: str | Path) -> Sound:
+def read_wav(path: str | Path | BinaryIO) -> Sound:
     """Read 8, 16, 24 or 32-bit or float samples; ValueError says why a file cannot be read."""
     from scipy.io import wavfile
 

@@ -14,7 +14,7 @@ from tuner.data.sources import sklearn_files
 from tuner.data.sources.sklearn_files import Table
 from tuner.data.targets import resolve_task
 
-DIGITS_PEAK = 16.0
+DIGITS_PEAK = 16
 
 
 def files(data: SklearnData, base_dir: Path) -> tuple[Path, ...]:  # noqa: ARG001 - the interface of all sources
@@ -48,7 +48,7 @@ def loaded(kind: str) -> Table:
 
 def _images(table: Table) -> ArrayRows:
     images = table.values.astype(np.uint8).reshape(-1, 1, 8, 8)
-    return ArrayRows(array=images, encoder=ImageEncoder(shape=(1, 8, 8)), peak=DIGITS_PEAK)
+    return ArrayRows(array=images, encoder=ImageEncoder(shape=(1, 8, 8), peak=DIGITS_PEAK), peak=DIGITS_PEAK)
 
 
 def _columns(table: Table) -> TableRows:

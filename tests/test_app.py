@@ -1,0 +1,243 @@
+"""`tuner app` over HTTP: a real process, an export of each kind of input."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import http.client
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import tuner
+
+SETS = ("--trials", "1", "--workers", "1", "--set", "confirm=off", "--set", "train.epochs=2", "--set", "search.lanes=1")
+ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TUNER_")}
+DEADLINE_S = 120.0
+
+
+def exported(folder: Path, space: str) -> Path:
+    """Search a space, one trial, and export it."""
+    (folder / "space.yaml").write_text(space)
+    for arguments in (["search", "--space", "space.yaml", *SETS], ["best", "--out", "export"]):
+        command = [sys.executable, "-m", "tuner", *arguments]
+        done = subprocess.run(
+            command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, env=ENVIRONMENT, check=False
+        )
+        assert done.returncode == 0, done.stderr
+    return folder / "export"
+
+
+@contextmanager
+def served(export: Path, *arguments: str) -> Iterator[str]:
+    """The address of the page while the application runs; it has to end well."""
+    command = [sys.executable, "-m", "tuner", "app", str(export), "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().split()[0]
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
+
+
+def ask(url: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:
+    """Status and JSON of an answer."""
+    names = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = urllib.request.Request(url, data=body, headers=names)  # noqa: S310  our own server
+    try:
+        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+def predict(url: str, inputs: Any) -> tuple[int, Any]:
+    return ask(f"{url}predict", json.dumps({"inputs": inputs}).encode(), content_type="application/json")
+
+
+def png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return exported(tmp_path_factory.mktemp("digits"), "data: {kind: digits}\nmodel: {kind: mlp, width: 16}\n")
+
+
+@pytest.fixture(scope="module")
+def url(digits: Path) -> Iterator[str]:
+    with served(digits) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray:
+    from sklearn.datasets import load_digits
+
+    pixels: np.ndarray = load_digits().images[:5].astype(np.uint8)
+    return pixels
+
+
+@pytest.mark.slow
+def test_arrays_files_and_base64_get_the_answers_of_the_loaded_model(
+    url: str, digits: Path, images: np.ndarray
+) -> None:
+    expected = tuner.load(digits).predict_proba(images)
+    status, body = predict(url, images.tolist())
+    assert status == 200
+    found = [list(answer["probabilities"].values()) for answer in body["predictions"]]
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert [answer["label"] for answer in body["predictions"]] == [str(row.argmax()) for row in expected]
+
+    picture = png(np.round(images[0] * (255 / 16)).astype(np.uint8))  # digits have 17 shades
+    answers = [
+        predict(url, [base64.b64encode(picture).decode()]),
+        predict(url, "data:image/png;base64," + base64.b64encode(picture).decode()),
+        ask(f"{url}predict", picture, content_type="image/png"),
+        ask(f"{url}predict", form(picture), content_type="multipart/form-data; boundary=limit"),
+    ]
+    for status, body in answers:
+        assert status == 200, body
+        np.testing.assert_allclose(list(body["predictions"][0]["probabilities"].values()), expected[0], atol=1e-6)
+
+
+def form(content: bytes) -> bytes:
+    """The body of a form with a file, as browsers and curl send it."""
+    head = b'--limit\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    return head + content + b"\r\n--limit--\r\n"
+
+
+@pytest.mark.slow
+def test_the_model_says_what_it_is_and_what_it_takes(url: str) -> None:
+    _, model = ask(f"{url}model")
+    assert model["input"] == {"kind": "image", "channels": 1, "height": 8, "width": 8, "draws": True}
+    assert model["labels"] == [str(digit) for digit in range(10)]
+    assert model["limits"]["max_bytes"] == 10 * 1024 * 1024
+    assert "test/accuracy" in model["metrics"]
+    assert ask(f"{url}health") == (200, {"status": "ok"})
+    _, document = ask(f"{url}openapi.json")
+    assert set(document["paths"]) == {"/health", "/model", "/predict", "/generate"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    (
+        pytest.param(b"{", 400, "the body is no JSON", id="no JSON"),
+        pytest.param(b"[1]", 400, "send an object", id="a list"),
+        pytest.param(b"[" * 100_000, 400, "the body is no JSON", id="too deep"),
+        pytest.param(b'{"input": []}', 400, 'no "inputs"', id="another name"),
+        pytest.param(b'{"inputs": [[1, 2], [3]]}', 400, "lists of different lengths", id="ragged"),
+        pytest.param(b'{"inputs": {}}', 400, "expected an array of numbers", id="an object"),
+        pytest.param(b'{"inputs": "%%%"}', 400, "no base64", id="no base64"),
+        pytest.param(b'{"inputs": [[1, 2], [3, 4]]}', 422, "expected (N, 1, 8, 8)", id="another shape"),
+        pytest.param(b'{"inputs": "aGVsbG8="}', 422, "cannot be read as an image", id="no image"),
+    ),
+)
+def test_a_wrong_body_is_told_what_is_wrong(url: str, body: bytes, status: int, message: str) -> None:
+    code, answer = ask(f"{url}predict", body, content_type="application/json")
+    assert code == status
+    assert message in answer["error"]["message"]
+    assert ask(f"{url}health")[0] == 200
+
+
+@pytest.mark.slow
+def test_a_large_upload_and_a_broken_or_huge_image_get_a_clear_error(url: str) -> None:
+    code, answer = ask(f"{url}predict", bytes(30 * 1024 * 1024), content_type="image/png")
+    assert code == 413
+    assert answer["error"]["message"] == "larger than 10 MB; send less, or start with a higher --max-mb"
+    code, answer = ask(f"{url}predict", b"\x89PNG\r\n\x1a\nnothing", content_type="image/png")
+    assert code == 422
+    assert answer["error"]["message"] == "the body: cannot be read as an image; send a PNG or JPEG file"
+    code, answer = ask(f"{url}predict", png(np.zeros((8000, 8000), np.uint8)), content_type="image/png")
+    assert code == 422
+    assert "64 million pixels; expected at most 50" in answer["error"]["message"]
+    assert ask(f"{url}health") == (200, {"status": "ok"})
+
+
+@pytest.mark.slow
+def test_another_host_and_an_unknown_path_are_refused(url: str) -> None:
+    port = int(url.rstrip("/").rpartition(":")[2])
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/model", headers={"Host": "example.org"})
+    assert connection.getresponse().status == 400
+    code, answer = ask(f"{url}nothing")
+    assert code == 404
+    assert "/predict" in answer["error"]["message"]
+
+
+@pytest.mark.slow
+def test_others_need_the_token_and_the_address_has_it(digits: Path) -> None:
+    with served(digits, "--host", "0.0.0.0") as address:  # noqa: S104  it needs its token
+        base, _, token = address.partition("?token=")
+        base = base.replace("0.0.0.0", "127.0.0.1")  # noqa: S104
+        assert len(token) > 20
+        code, answer = ask(f"{base}model")
+        assert code == 401
+        assert "Authorization: Bearer" in answer["error"]["message"]
+        assert ask(f"{base}model", authorization="Bearer wrong")[0] == 401
+        assert ask(f"{base}model", authorization=f"Bearer {token}")[0] == 200
+
+
+@pytest.mark.slow
+def test_a_table_is_filled_in_with_what_training_saw(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    rows = [[rng.integers(18, 80), rng.choice(["red", "blue"]), float(rng.normal())] for _ in range(120)]
+    with (tmp_path / "people.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["age", "colour", "income"])
+        writer.writerows(rows)
+    export = exported(tmp_path, "data: {kind: csv, path: people.csv, target: income, task: regression}\nmodel: {kind: mlp, width: 8}\n")
+    with served(export) as url:
+        _, model = ask(f"{url}model")
+        columns = {column["name"]: column for column in model["input"]["columns"]}
+        assert columns["colour"]["choices"] == ["blue", "red"]
+        assert columns["age"]["kind"] == "number"
+        row = {"age": 40, "colour": "red"}
+        status, body = predict(url, [row, {"age": None, "colour": "green"}])
+        assert status == 200, body
+        expected = tuner.load(export).predict([row])[0, 0]
+        assert body["predictions"][0]["values"]["income"] == pytest.approx(float(expected), rel=1e-6)
+        code, answer = predict(url, [{"age": 40}])
+        assert code == 422
+        assert "no column 'colour'" in answer["error"]["message"]
+
+
+@pytest.mark.slow
+def test_a_language_model_writes_on(tmp_path: Path) -> None:
+    (tmp_path / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
+    space = "data: {kind: characters, path: book.txt, length: 16}\nmodel: {kind: recurrent, width: 8}\n"
+    with served(exported(tmp_path, space)) as url:
+        code, body = ask(f"{url}generate", b'{"prompt": "the ", "n": 12}', content_type="application/json")
+        assert code == 200, body
+        assert len(body["text"]) == 12
+        code, body = ask(f"{url}generate", b'{"prompt": "the ", "n": 10000000}', content_type="application/json")
+        assert code == 400
+        assert body["error"]["message"] == "n: 10000000; expected 1 to 2000"
+        assert "next" in predict(url, ["the "])[1]["predictions"][0]
+
+
+def test_no_export_and_a_taken_port_are_told(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tuner", "app", "nothing"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, env=ENVIRONMENT, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr == "error: nothing: no export here (no bundle.json); make one with `tuner best`\n"

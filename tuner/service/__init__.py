@@ -1,0 +1,1 @@
+"""An export over HTTP: one page for people, a JSON API for programs."""

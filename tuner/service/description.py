@@ -1,0 +1,84 @@
+"""What a model takes, as the page and programs have to know it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from tuner.data.columns import CategoricalColumn, Column, DateColumn
+from tuner.data.encoders import ImageEncoder
+from tuner.data.named import NamedEncoder
+from tuner.data.sounds import SoundEncoder
+from tuner.data.tables import TableEncoder
+from tuner.data.tokens import CharacterEncoder, TextEncoder
+from tuner.data.windows import WindowEncoder
+from tuner.export.bundle import Bundle
+from tuner.export.loaded import LoadedModel
+
+LARGEST_DRAWN = 64
+"""Pixels a side up to which a grey image can be drawn by hand."""
+
+
+def description(model: LoadedModel, *, max_bytes: int, max_rows: int) -> dict[str, Any]:
+    """The answer of `/model`."""
+    bundle = model.bundle
+    return {
+        "study": bundle.study,
+        "trial": bundle.trial,
+        "task": bundle.data.task,
+        "labels": list(model.labels),
+        "targets": target_names(bundle),
+        "metric": bundle.metric,
+        "value": bundle.value,
+        "metrics": dict(bundle.metrics),
+        "input": input_form(model),
+        "limits": {"max_bytes": max_bytes, "max_rows": max_rows},
+    }
+
+
+def target_names(bundle: Bundle) -> list[str]:
+    """What the columns of a regression's predictions are called; empty for other tasks."""
+    if bundle.data.task != "regression":
+        return []
+    target = getattr(bundle.config.data, "target", None)
+    names = [target] if isinstance(target, str) else list(target or ())
+    n_targets = bundle.data.n_targets
+    if len(names) == n_targets:
+        return names
+    return ["prediction"] if n_targets == 1 else [f"prediction_{number}" for number in range(n_targets)]
+
+
+def input_form(model: LoadedModel) -> dict[str, Any]:
+    """The kind of the input, and what a form for it needs."""
+    encoder = model.preprocess.encoder
+    if isinstance(encoder, ImageEncoder):
+        channels, height, width = encoder.shape
+        draws = channels == 1 and max(height, width) <= LARGEST_DRAWN
+        return {"kind": "image", "channels": channels, "height": height, "width": width, "draws": draws}
+    if isinstance(encoder, TableEncoder):
+        return {"kind": "table", "columns": [_column_form(column) for column in encoder.columns]}
+    if isinstance(encoder, TextEncoder):
+        return {"kind": "text", "column": encoder.column, "max_tokens": encoder.length}
+    if isinstance(encoder, CharacterEncoder):
+        return {"kind": "characters", "length": encoder.length}
+    if isinstance(encoder, SoundEncoder):
+        return {"kind": "sound", "rate": encoder.rate, "seconds": encoder.n_samples / encoder.rate}
+    if isinstance(encoder, WindowEncoder):
+        return {"kind": "series", "columns": list(encoder.names), "rows": encoder.window}
+    if isinstance(encoder, NamedEncoder):
+        fields = [{"name": item.name, "shape": list(item.shape), "dtype": item.dtype} for item in encoder.fields]
+        return {"kind": "named", "fields": fields}
+    return {"kind": "array", "shape": list(encoder.shape), "dtype": encoder.dtype}
+
+
+def _column_form(column: Column) -> dict[str, Any]:
+    """One field of a table's form; its default is an ordinary value of the training part."""
+    if isinstance(column, CategoricalColumn):
+        first = column.categories[0] if column.categories else None
+        return {"name": column.name, "kind": "category", "choices": list(column.categories), "default": first}
+    if isinstance(column, DateColumn):
+        middle = datetime.fromtimestamp(column.median_s, tz=UTC)
+        text = middle.strftime(column.format) if column.format else middle.replace(tzinfo=None).isoformat()
+        default = text if column.has_hours or column.format else text.partition("T")[0]
+        return {"name": column.name, "kind": "date", "format": column.format or "ISO 8601", "default": default}
+    return {"name": column.name, "kind": "number", "default": float(f"{column.median:.6g}")}
