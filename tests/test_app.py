@@ -1,13 +1,13 @@
-"""`tuner app` over HTTP: a real process, an export of each kind of input."""
+"""`tuner app`, a real process: over HTTP, and its page in a headless chromium of the machine."""
 
 from __future__ import annotations
 
 import base64
 import csv
-import http.client
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,13 +16,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import tuner
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 SETS = ("--trials", "1", "--workers", "1", "--set", "confirm=off", "--set", "train.epochs=2", "--set", "search.lanes=1")
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TUNER_")}
@@ -45,7 +48,9 @@ def exported(folder: Path, space: str) -> Path:
 def served(export: Path, *arguments: str) -> Iterator[str]:
     """The address of the page while the application runs; it has to end well."""
     command = [sys.executable, "-m", "tuner", "app", str(export), "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT
+    ) as process:
         try:
             assert process.stdout is not None
             yield process.stdout.readline().split()[0]
@@ -120,7 +125,9 @@ def test_arrays_files_and_base64_get_the_answers_of_the_loaded_model(
 
 def form(content: bytes) -> bytes:
     """The body of a form with a file, as browsers and curl send it."""
-    head = b'--limit\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    head = (
+        b'--limit\r\nContent-Disposition: form-data; name="file"; filename="a.png"\r\nContent-Type: image/png\r\n\r\n'
+    )
     return head + content + b"\r\n--limit--\r\n"
 
 
@@ -174,10 +181,9 @@ def test_a_large_upload_and_a_broken_or_huge_image_get_a_clear_error(url: str) -
 
 @pytest.mark.slow
 def test_another_host_and_an_unknown_path_are_refused(url: str) -> None:
-    port = int(url.rstrip("/").rpartition(":")[2])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    connection.request("GET", "/model", headers={"Host": "example.org"})
-    assert connection.getresponse().status == 400
+    code, answer = ask(f"{url}model", host="example.org")
+    assert code == 403
+    assert "example.org" in answer["error"]["message"]
     code, answer = ask(f"{url}nothing")
     assert code == 404
     assert "/predict" in answer["error"]["message"]
@@ -204,7 +210,10 @@ def test_a_table_is_filled_in_with_what_training_saw(tmp_path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["age", "colour", "income"])
         writer.writerows(rows)
-    export = exported(tmp_path, "data: {kind: csv, path: people.csv, target: income, task: regression}\nmodel: {kind: mlp, width: 8}\n")
+    export = exported(
+        tmp_path,
+        "data: {kind: csv, path: people.csv, target: income, task: regression}\nmodel: {kind: mlp, width: 8}\n",
+    )
     with served(export) as url:
         _, model = ask(f"{url}model")
         columns = {column["name"]: column for column in model["input"]["columns"]}
@@ -223,7 +232,7 @@ def test_a_table_is_filled_in_with_what_training_saw(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_a_language_model_writes_on(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
-    space = "data: {kind: characters, path: book.txt, length: 16}\nmodel: {kind: recurrent, width: 8}\n"
+    space = "data: {kind: characters, path: book.txt, context: 16}\nmodel: {kind: recurrent, width: 8}\n"
     with served(exported(tmp_path, space)) as url:
         code, body = ask(f"{url}generate", b'{"prompt": "the ", "n": 12}', content_type="application/json")
         assert code == 200, body
@@ -241,3 +250,72 @@ def test_no_export_and_a_taken_port_are_told(tmp_path: Path) -> None:
     )  # fmt: skip
     assert done.returncode == 3
     assert done.stderr == "error: nothing: no export here (no bundle.json); make one with `tuner best`\n"
+
+
+# ---------------------------------------------------------------------------------------------------------- the page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def page(digits: Path) -> Iterator[Page]:
+    """The page of the digits, which may ask nobody but its server, and may not complain."""
+    from playwright.sync_api import sync_playwright
+
+    with served(digits) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        opened = browser.new_page(viewport={"width": 390, "height": 844})
+        asked: list[str] = []
+        thrown: list[str] = []
+        opened.on("request", lambda request: asked.append(request.url))
+        opened.on("pageerror", lambda error: thrown.append(str(error)))
+        opened.goto(url)
+        opened.wait_for_selector("#pad")
+        yield opened
+        assert not thrown
+        assert all(one.startswith((url, "blob:")) for one in asked), asked
+        browser.close()
+
+
+def draw_a_one(page: Page) -> bytes:
+    """Draw a stroke from top to bottom; returns the picture that the page sent."""
+    box = page.locator("#pad").bounding_box()
+    assert box is not None
+    with page.expect_response("**/predict"):
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] - 20, steps=8)
+        page.mouse.up()
+    picture: str = page.evaluate("framed(document.getElementById('pad'), model.input).toDataURL()")
+    return base64.b64decode(picture.partition(",")[2])
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_drawn_digit_gets_the_class_that_the_model_says(page: Page, digits: Path) -> None:
+    picture = Image.open(io.BytesIO(draw_a_one(page))).convert("L").resize((8, 8), Image.Resampling.BILINEAR)
+    pixels = np.round(np.asarray(picture) * (16 / 255)).astype(np.uint8)
+    probabilities = tuner.load(digits).predict_proba(pixels)[0]
+    page.wait_for_selector("#label")
+    assert page.text_content("#label") == str(probabilities.argmax())
+    assert page.locator(".bar .share").first.text_content() == f"{100 * probabilities.max():.1f} %"
+    assert page.locator(".bar").count() == 10
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.mark.slow
+@needs_chromium
+def test_a_large_and_a_broken_file_are_told_and_the_page_goes_on(page: Page, tmp_path: Path) -> None:
+    (tmp_path / "large.png").write_bytes(bytes(30 * 1024 * 1024))
+    (tmp_path / "broken.png").write_bytes(PNG + b"nothing")
+    page.set_input_files("#file", str(tmp_path / "large.png"))
+    page.wait_for_selector("#error:not([hidden])")
+    assert page.text_content("#error") == "large.png: 30.0 MB; expected at most 10.0 MB"
+    with page.expect_response("**/predict"):
+        page.set_input_files("#file", str(tmp_path / "broken.png"))
+    page.get_by_text("broken.png: cannot be read as an image; send a PNG or JPEG file").wait_for()
+    draw_a_one(page)
+    page.wait_for_selector("#label")
+    assert page.locator("#error").is_hidden()

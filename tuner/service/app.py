@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -25,7 +25,6 @@ from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from tuner.errors import DataError, TunerError, UsageError
 from tuner.export.loaded import LoadedModel
@@ -35,7 +34,7 @@ from tuner.service.reading import Upload, inputs_of_files, inputs_of_json, objec
 
 PAGE = Path(__file__).parent / "page"
 PAGE_FILES = {"/": "index.html", "/app.css": "app.css", "/app.js": "app.js", "/icon.svg": "icon.svg"}
-LOCAL_HOSTS = ("127.0.0.1", "localhost")
+LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 MAX_DRAINED = 256 * 1024 * 1024
 """Bytes of a request that is too large that are read and thrown away, so that the sender gets to see the answer."""
 MAX_FILES = 100
@@ -95,7 +94,12 @@ class _Service:
             return answers(self.model, source)
 
     def generated(self, options: dict[str, Any]) -> str:
-        known = {"prompt": str, "n": int, "temperature": (int, float), "seed": int}
+        known: dict[str, tuple[type, ...]] = {
+            "prompt": (str,),
+            "n": (int,),
+            "temperature": (int, float),
+            "seed": (int,),
+        }
         for name, value in options.items():
             if name not in known or not isinstance(value, known[name]) or isinstance(value, bool):
                 raise UsageError(f"{name}: expected prompt (a text), n, temperature or seed (numbers)")
@@ -123,33 +127,31 @@ def create_app(
     service = _Service(model=model, limits=limits)
     bundle = model.bundle
     app = FastAPI(title=f"{bundle.study}, trial {bundle.trial}", docs_url=None, redoc_url=None)
-    if not any_host:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOCAL_HOSTS))
-    _add_guard(app, token)
+    _add_guard(app, token, any_host=any_host)
     _add_errors(app, limits)
     _add_page(app)
     _add_api(app, service)
     return app
 
 
-def _add_guard(app: FastAPI, token: str | None) -> None:
+def _add_guard(app: FastAPI, token: str | None, *, any_host: bool) -> None:
     @app.middleware("http")
     async def guard(request: Request, go_on: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await go_on(request) if _is_allowed(request, token) else _refused()
+        response = _refusal(request, token, any_host=any_host) or await go_on(request)
         response.headers.update(HEADERS)
         return response
 
 
-def _is_allowed(request: Request, token: str | None) -> bool:
+def _refusal(request: Request, token: str | None, *, any_host: bool) -> JSONResponse | None:
+    host = request.url.hostname
+    if not any_host and host not in LOCAL_HOSTS:
+        return _error(403, "host", f"{host}: this server answers to {' and '.join(LOCAL_HOSTS)} only; see --host")
     if token is None or request.url.path in PAGE_FILES:
-        return True
+        return None
     given = request.headers.get("authorization", "").partition("Bearer ")[2]
-    return secrets.compare_digest(given.encode(), token.encode())
-
-
-def _refused() -> JSONResponse:
-    message = "this server needs its token: Authorization: Bearer TOKEN; `tuner app` printed it when it began"
-    return _error(401, "token", message)
+    if secrets.compare_digest(given.encode(), token.encode()):
+        return None
+    return _error(401, "token", "this server needs its token, Authorization: Bearer TOKEN; it was printed at the start")
 
 
 def _error(status: int, kind: str, message: str) -> JSONResponse:
@@ -239,7 +241,7 @@ async def _body(request: Request, max_bytes: int) -> bytes:
 
 
 async def _files(request: Request, body: bytes) -> list[Upload]:
-    async def chunks() -> AsyncIterator[bytes]:
+    async def chunks() -> AsyncGenerator[bytes, None]:
         yield body
         yield b""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 from tuner.data.columns import CategoricalColumn, Column, DateColumn
-from tuner.data.encoders import ImageEncoder
+from tuner.data.encoders import ImageEncoder, TensorEncoder
 from tuner.data.named import NamedEncoder
+from tuner.data.preprocess import Encoder
 from tuner.data.sounds import SoundEncoder
 from tuner.data.tables import TableEncoder
 from tuner.data.tokens import CharacterEncoder, TextEncoder
@@ -51,24 +53,55 @@ def target_names(bundle: Bundle) -> list[str]:
 def input_form(model: LoadedModel) -> dict[str, Any]:
     """The kind of the input, and what a form for it needs."""
     encoder = model.preprocess.encoder
-    if isinstance(encoder, ImageEncoder):
-        channels, height, width = encoder.shape
-        draws = channels == 1 and max(height, width) <= LARGEST_DRAWN
-        return {"kind": "image", "channels": channels, "height": height, "width": width, "draws": draws}
-    if isinstance(encoder, TableEncoder):
-        return {"kind": "table", "columns": [_column_form(column) for column in encoder.columns]}
-    if isinstance(encoder, TextEncoder):
-        return {"kind": "text", "column": encoder.column, "max_tokens": encoder.length}
-    if isinstance(encoder, CharacterEncoder):
-        return {"kind": "characters", "length": encoder.length}
-    if isinstance(encoder, SoundEncoder):
-        return {"kind": "sound", "rate": encoder.rate, "seconds": encoder.n_samples / encoder.rate}
-    if isinstance(encoder, WindowEncoder):
-        return {"kind": "series", "columns": list(encoder.names), "rows": encoder.window}
-    if isinstance(encoder, NamedEncoder):
-        fields = [{"name": item.name, "shape": list(item.shape), "dtype": item.dtype} for item in encoder.fields]
-        return {"kind": "named", "fields": fields}
+    form: Callable[[Any], dict[str, Any]] = _FORMS[type(encoder)]
+    return form(encoder)
+
+
+def _image_form(encoder: ImageEncoder) -> dict[str, Any]:
+    channels, height, width = encoder.shape
+    draws = channels == 1 and max(height, width) <= LARGEST_DRAWN
+    return {"kind": "image", "channels": channels, "height": height, "width": width, "draws": draws}
+
+
+def _table_form(encoder: TableEncoder) -> dict[str, Any]:
+    return {"kind": "table", "columns": [_column_form(column) for column in encoder.columns]}
+
+
+def _text_form(encoder: TextEncoder) -> dict[str, Any]:
+    return {"kind": "text", "column": encoder.column, "max_tokens": encoder.length}
+
+
+def _characters_form(encoder: CharacterEncoder) -> dict[str, Any]:
+    return {"kind": "characters", "length": encoder.length}
+
+
+def _sound_form(encoder: SoundEncoder) -> dict[str, Any]:
+    return {"kind": "sound", "rate": encoder.rate, "seconds": encoder.n_samples / encoder.rate}
+
+
+def _series_form(encoder: WindowEncoder) -> dict[str, Any]:
+    return {"kind": "series", "columns": list(encoder.names), "rows": encoder.window}
+
+
+def _named_form(encoder: NamedEncoder) -> dict[str, Any]:
+    fields = [{"name": item.name, "shape": list(item.shape), "dtype": item.dtype} for item in encoder.fields]
+    return {"kind": "named", "fields": fields}
+
+
+def _array_form(encoder: TensorEncoder) -> dict[str, Any]:
     return {"kind": "array", "shape": list(encoder.shape), "dtype": encoder.dtype}
+
+
+_FORMS: dict[type[Encoder], Callable[[Any], dict[str, Any]]] = {
+    ImageEncoder: _image_form,
+    TableEncoder: _table_form,
+    TextEncoder: _text_form,
+    CharacterEncoder: _characters_form,
+    SoundEncoder: _sound_form,
+    WindowEncoder: _series_form,
+    NamedEncoder: _named_form,
+    TensorEncoder: _array_form,
+}
 
 
 def _column_form(column: Column) -> dict[str, Any]:

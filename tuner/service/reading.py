@@ -57,17 +57,14 @@ def inputs_of_json(body: bytes, encoder: Encoder) -> Any:
 
 
 def _from_plain(inputs: Any, encoder: Encoder) -> Any:
-    if isinstance(encoder, TableEncoder):
-        return _rows(inputs)
+    if isinstance(encoder, ImageEncoder | SoundEncoder) and _is_base64(inputs):
+        return inputs_of_files([_decoded(text) for text in _as_list(inputs)], encoder)
     if isinstance(encoder, TextEncoder | CharacterEncoder):
         return inputs if isinstance(inputs, str) else _listed(inputs, "texts")
-    if isinstance(encoder, ImageEncoder) and _is_base64(inputs):
-        return inputs_of_files([_decoded(text) for text in _as_list(inputs)], encoder)
-    if isinstance(encoder, SoundEncoder) and _is_base64(inputs):
-        return inputs_of_files([_decoded(text) for text in _as_list(inputs)], encoder)
     if isinstance(encoder, NamedEncoder):
         return [_arrays(item) for item in _rows(inputs)]
-    if isinstance(encoder, WindowEncoder) and isinstance(inputs, list) and inputs and isinstance(inputs[0], dict):
+    is_of_objects = isinstance(inputs, list) and bool(inputs) and isinstance(inputs[0], Mapping)
+    if isinstance(encoder, TableEncoder) or (isinstance(encoder, WindowEncoder) and is_of_objects):
         return _rows(inputs)
     return _array(inputs)
 
@@ -127,7 +124,7 @@ def inputs_of_files(files: Sequence[Upload], encoder: Encoder) -> Any:
         return [_sound(file) for file in files]
     if isinstance(encoder, TextEncoder | CharacterEncoder):
         return [_text(file) for file in files]
-    raise UsageError("this model takes no files; send JSON, {\"inputs\": ...}")
+    raise UsageError('this model takes no files; send JSON, {"inputs": ...}')
 
 
 def _pixels(file: Upload, encoder: ImageEncoder) -> np.ndarray:

@@ -298,6 +298,13 @@ function example(spec) {
   return `curl${key} -H "Content-Type: application/json" \\\n  -d '${JSON.stringify({ inputs }).replaceAll("'", "'\\''")}' ${url}`;
 }
 
+// The objective and what people ask for, on the test part where there is one.
+function scores() {
+  const names = [...new Set([model.metric.replace(/^val\//, ""), "accuracy", "r2"])];
+  const found = names.map((name) => [`test/${name}`, `val/${name}`].find((key) => model.metrics[key] != null)).filter(Boolean);
+  return found.slice(0, 2).map((key) => `${key} ${rounded(model.metrics[key])}`);
+}
+
 async function begin() {
   try {
     model = await call("/model");
@@ -307,9 +314,7 @@ async function begin() {
   }
   document.title = `${model.study}, trial ${model.trial}`;
   $("title").textContent = document.title;
-  const test = model.metrics[model.metric.replace("val/", "test/")];
-  const score = test == null ? `${model.metric} ${rounded(model.value)}` : `${model.metric.replace("val/", "test/")} ${rounded(test)}`;
-  $("subtitle").textContent = `${model.task}, ${score}`;
+  $("subtitle").textContent = [model.task, ...scores()].join(", ");
   $("example").textContent = example(model.input);
   $("input").replaceChildren(...INPUTS[model.input.kind](model.input));
 }
