@@ -19,6 +19,7 @@ N_NEXT = 20
 def answers(model: LoadedModel, source: Any) -> list[dict[str, Any]]:
     """One answer a row."""
     task = model.bundle.data.task
+    labels = [str(label) for label in model.labels]  # the keys of a JSON object are texts
     if task == "autoencoding":
         return [{"reconstruction": rebuilt.tolist()} for rebuilt in model.predict(source)]
     scores = model.predict_proba(source)
@@ -26,12 +27,12 @@ def answers(model: LoadedModel, source: Any) -> list[dict[str, Any]]:
         names = target_names(model.bundle)
         return [{"values": _named(names, row)} for row in scores]
     if task == "multilabel":
-        return [_labels(model.labels, row) for row in scores]
+        return [_labels(labels, row) for row in scores]
     if isinstance(model.preprocess.encoder, CharacterEncoder):
-        return [_next(model.labels, row) for row in scores]
+        return [_next(labels, row) for row in scores]
     if task == "language":
         return [{"tokens": row.argmax(axis=-1).tolist()} for row in scores]
-    return [_class(model.labels, row) for row in scores]
+    return [_class(labels, row) for row in scores]
 
 
 def _named(names: Sequence[str], row: np.ndarray) -> dict[str, float]:

@@ -28,7 +28,7 @@ def description(model: LoadedModel, *, max_bytes: int, max_rows: int) -> dict[st
         "study": bundle.study,
         "trial": bundle.trial,
         "task": bundle.data.task,
-        "labels": list(model.labels),
+        "labels": [str(label) for label in model.labels],
         "targets": target_names(bundle),
         "metric": bundle.metric,
         "value": bundle.value,
