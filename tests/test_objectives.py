@@ -146,6 +146,11 @@ def test_optunas_samplers_can_go_on_with_the_study() -> None:
         assert set(asked.params) == {"optimizer.lr", "model.width"}
 
 
+def test_one_of_optunas_samplers_searches_several_objectives_without_a_pruner() -> None:
+    run("search.sampler=random", "search.pruner=none", "search.trials=3", "train.epochs=2")
+    assert [row.state.value for row in rows()] == ["complete"] * 3
+
+
 @pytest.mark.usefixtures("_in_searched")
 def test_pruned_trials_stop_early_and_small_models_do_not_suffer() -> None:
     pruned = [row for row in rows() if row.state.value == "pruned"]

@@ -160,6 +160,8 @@ class OptunaMirror:
             handle.report(value, epoch)
 
     def should_stop(self, trial: int) -> bool:
+        if len(self._study.directions) > 1:  # Optuna's pruners know one objective, and even its NopPruner refuses more
+            return False
         with warnings.catch_warnings():
             # WilcoxonPruner warns at every epoch that the best trial, stopped early, does not have.
             warnings.simplefilter("ignore", UserWarning)
