@@ -124,6 +124,8 @@ class EvaluateRequest:
     """Where the plain state_dict is written."""
     opens_test: bool = True
     """False when these weights have their score on the test part already."""
+    examines: bool = False
+    """Whether the validation part is looked at closely, for a report."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +138,8 @@ class Evaluation:
     n_outputs: int
     details: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By part, what `tuner.training.details` tells of it."""
+    examined: dict[str, Any] = field(default_factory=dict)
+    """What `tuner.training.examine` tells of the validation part, where it was asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,10 +6,12 @@ import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
+from tuner.config.metrics import find
 from tuner.config.schema import Data, PythonModel
 from tuner.config.schema.losses import PythonLoss
 from tuner.data.batches import eval_batches
@@ -47,6 +49,7 @@ from tuner.seeding import derive
 from tuner.training import epoch_probe, probe
 from tuner.training.evaluate import Own, Scored, evaluate, predict
 from tuner.training.events import Decision, EpochEnd, TrialEnd
+from tuner.training.examine import examine
 from tuner.training.fast_metrics import needs_scikit_learn
 from tuner.training.job import TrainJob
 from tuner.training.lanes_probe import lane_seconds
@@ -224,6 +227,7 @@ class Runner:
         try:
             model = _restored(job, prepared, loss, state)
             scored = _evaluated(job, prepared, loss, model, opens_test=request.opens_test)
+            examined = _examined(prepared, scored["val"]) if request.examines else {}
         except TunerError:
             raise
         except Exception as error:  # the user's own code can raise anything
@@ -232,6 +236,7 @@ class Runner:
         return Evaluation(
             metrics={name: value for part in scored.values() for name, value in part.metrics.items()},
             details={split: details for split, part in scored.items() if (details := part.details()) is not None},
+            examined=examined,
             data=prepared.info,
             preprocess=prepared.preprocess.to_json(),
             n_outputs=loss.n_outputs(prepared.info),
@@ -289,6 +294,16 @@ def _evaluated(
                 model, batches, loss=loss, info=info, names=names, split=split, compute=compute, own=own_of(job)
             )
     return found
+
+
+def _examined(prepared: Prepared, scored: Scored) -> dict[str, Any]:
+    names = [name.partition("/")[2] for name in scored.metrics if find(name.partition("/")[2]) is not None]
+    return examine(
+        scored,
+        train_targets=prepared.train.targets.numpy(),
+        row_numbers=prepared.row_numbers("val"),
+        names=[name for name in names if name != "loss"],
+    )
 
 
 def _write_weights(path: Path, model: nn.Module) -> None:

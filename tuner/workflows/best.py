@@ -95,13 +95,13 @@ def best(
     reader = StudyReader.open(storage)
     row = reader.own_study(study)
     paths = StudyPaths.of(storage, row.name)
-    chosen = _choose(reader, row, trial, rule, paths)
+    chosen = choose(reader, row, trial, rule, paths)
     detail = chosen.detail
     header = reader.header(row)
     folder = out or Path("exports") / f"{row.name}-{detail.row.number}"
     with replaced_folder(folder) as temporary:
-        stored = read_score(paths.test, _checkpoint_of(row, detail).sha256)
-        evaluation, spec = _evaluate(row, chosen, header, paths, temporary / WEIGHTS, opens_test=stored is None)
+        stored = read_score(paths.test, checkpoint_of(row, detail).sha256)
+        evaluation, spec = evaluate_again(row, chosen, header, paths, temporary / WEIGHTS, opens_test=stored is None)
         reevaluated = None if spec.base.is_own_training else _verify(row, detail, evaluation)
         evaluation = _with_test(evaluation, stored, paths, row, detail)
         config = TrialConfig.model_validate_json(json.dumps(detail.config))
@@ -137,7 +137,7 @@ def best_front(*, storage: str = DEFAULT_STORAGE, study: str | None = None, out:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Chosen:
+class Chosen:
     """The run whose weights are exported."""
 
     detail: TrialDetail
@@ -148,22 +148,23 @@ class _Chosen:
     """Why it is this one, of several objectives' front."""
 
 
-def _choose(reader: StudyReader, study: StudyRow, number: int | None, rule: str | None, paths: StudyPaths) -> _Chosen:
+def choose(reader: StudyReader, study: StudyRow, number: int | None, rule: str | None, paths: StudyPaths) -> Chosen:
+    """The run that `best` exports; raises what it raises."""
     if number is not None and rule is not None:
         raise UsageError("--pick and --trial both say which trial to take; leave one of them out")
     if number is not None:
         why = "named by --trial" if study.objectives else ""
-        return _Chosen(detail=reader.trial(study, number), folder=paths.trial(number), why=why)
+        return Chosen(detail=reader.trial(study, number), folder=paths.trial(number), why=why)
     picked = pick(study, reader.trials(study), rule)
     found = picked.trial
     standing = Standing() if study.objectives else standing_of(reader, study, found)
     if standing.confirmed is None:
-        return _Chosen(detail=reader.trial(study, found.number), folder=paths.trial(found.number), why=picked.why)
+        return Chosen(detail=reader.trial(study, found.number), folder=paths.trial(found.number), why=picked.why)
     own = reader.trial(study, standing.confirmed.winner.trial)
     run = best_run(standing, own, maximize=study.maximize)
     if run is None:
-        return _Chosen(detail=own, folder=paths.trial(own.row.number), confirmed=standing.confirmed)
-    return _Chosen(
+        return Chosen(detail=own, folder=paths.trial(own.row.number), confirmed=standing.confirmed)
+    return Chosen(
         detail=run_detail(reader, study, run),
         folder=paths.confirm(run.trial, run.repeat),
         repeat=run.repeat,
@@ -171,7 +172,8 @@ def _choose(reader: StudyReader, study: StudyRow, number: int | None, rule: str 
     )
 
 
-def _checkpoint_of(study: StudyRow, detail: TrialDetail) -> Checkpoint:
+def checkpoint_of(study: StudyRow, detail: TrialDetail) -> Checkpoint:
+    """The checkpoint of the best epoch; NotFoundError where it is not kept."""
     for item in detail.checkpoints:
         if item.epoch == detail.row.best_epoch:
             return item
@@ -192,20 +194,22 @@ def _with_test(
     test = {name: value for name, value in evaluation.metrics.items() if name.startswith("test/")}
     if test:
         score = SealedScore(metrics=test, details=evaluation.details.get("test"), scored_at=time.time())
-        sha256 = _checkpoint_of(study, detail).sha256
+        sha256 = checkpoint_of(study, detail).sha256
         keep_score(paths.test, sha256, score, detail.row.number)
     return evaluation
 
 
-def _evaluate(
+def evaluate_again(
     study: StudyRow,
-    chosen: _Chosen,
+    chosen: Chosen,
     header: dict[str, Any],
     paths: StudyPaths,
     weights: Path,
     *,
     opens_test: bool,
+    examines: bool = False,
 ) -> tuple[Evaluation, Spec]:
+    """Evaluate stored weights, and write them to `weights`; VerificationError where the data is another one."""
     spec, detail = Spec.from_json(header["spec"]), chosen.detail
     number, epoch = detail.row.number, detail.row.best_epoch
     attempt = _attempt_of(detail, epoch)
@@ -236,6 +240,7 @@ def _evaluate(
         epoch=epoch,
         weights=weights.resolve(),
         opens_test=opens_test,
+        examines=examines,
     )
     executor = ProcessExecutor()
     try:
@@ -318,7 +323,7 @@ def _with_repository(model: Hub, base_dir: Path, folder: Path) -> Hub:
 
 def _bundle(
     study: StudyRow,
-    chosen: _Chosen,
+    chosen: Chosen,
     evaluation: Evaluation,
     config: TrialConfig,
     header: dict[str, Any],
