@@ -30,6 +30,8 @@ COMMANDS: dict[str, str] = {
     "check": "Validate a space file; nothing is run.",
     "data": "Look at the data of a space file.",
     "plan": "Forecast the time and memory of a search.",
+    "report": "Write the report of a study as one HTML page, or as Markdown.",
+    "compare": "Compare studies: spaces, samplers, best over budget.",
     "dashboard": "Serve optuna-dashboard on this machine.",
     "app": "Try an export in the browser, or over HTTP.",
     "init": "Write a space file to begin with.",
