@@ -7,8 +7,14 @@ import click
 from tuner.cli import options
 from tuner.cli.tables import render
 
+EXAMPLES = """\b
+Examples:
+  tuner check --space mlp.yaml
+  tuner check --space mlp.yaml --set model.depth=4
+"""
 
-@click.command()
+
+@click.command(epilog=EXAMPLES)
 @options.space
 @options.sets
 @options.as_json

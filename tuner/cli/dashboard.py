@@ -7,7 +7,7 @@ import click
 from tuner.cli import options
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  tuner dashboard\n  tuner dashboard --port 0 --storage sqlite:///other.db")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True, help="0 takes a free port.")
 @options.storage
 def command(port: int, storage: str) -> None:

@@ -11,7 +11,7 @@ import click
 from tuner.cli import options
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  tuner data --space mlp.yaml\n  tuner data --space mlp.yaml --out samples.png")
 @options.space
 @options.sets
 @click.option("--out", metavar="FILE.png", type=click.Path(path_type=Path), help="Save a grid of sample images.")

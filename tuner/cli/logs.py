@@ -7,7 +7,7 @@ import click
 from tuner.cli import options
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  tuner logs 4\n  tuner logs 4 --study mlp")
 @click.argument("trial", type=int)
 @options.run
 @options.study

@@ -37,6 +37,7 @@ COMMANDS: dict[str, str] = {
     "init": "Write a space file to begin with.",
     "doctor": "Look at the installation, the devices and the database.",
     "schema": "Print the JSON Schema of space files, for editors.",
+    "completion": "Print what makes your shell complete all this.",
 }
 """Every command and its line in `tuner --help`; command `x` lives in `tuner.cli.x`, as `command`."""
 
@@ -75,13 +76,23 @@ def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+FIRST_STEPS = """\b
+First steps:
+  tuner init people.csv                 looks at your data, writes people.yaml
+  tuner search --space people.yaml      the same command goes on after Ctrl-C
+  tuner best                            exports the winner
+  tuner search --space mlp.yaml         without data of yours: digits that are shipped
+`tuner COMMAND --help` has examples of each; `tuner doctor` says whether all is well here.
+"""
+
+
+@click.group(cls=LazyGroup, epilog=FIRST_STEPS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_version, help="Show the version.")
 def cli() -> None:
     """Find the best hyperparameters of a PyTorch model.
 
-    Write one YAML file, run `tuner search --space mlp.yaml`, export the winner with `tuner best`. An interrupted
-    search goes on with the same command.
+    One YAML file says what is trained and what varies in it; `tuner init` writes it for your data. A search loses
+    nothing: an interrupted one goes on with the same command.
     """
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tuner.cli import completers
 from tuner.paths import DEFAULT_STORAGE
 
 Command = Callable[..., Any]
@@ -20,13 +21,22 @@ storage = click.option(
     show_default=True,
     help="Database, as an SQLAlchemy URL; also TUNER_STORAGE.",
 )
-study = click.option("--study", metavar="NAME", help="Study; default: the only or the latest one.")
+study = click.option(
+    "--study",
+    metavar="NAME",
+    shell_complete=completers.studies,
+    help="Study; default: the only or the latest one.",
+)
 run = click.option(
     "--run", "repeat", type=click.IntRange(min=1), metavar="K", help="The trial's run on fresh seed K instead."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 space = click.option(
-    "--space", metavar="FILE", required=True, help="Space file: a path, or a shipped one such as mlp.yaml."
+    "--space",
+    metavar="FILE",
+    required=True,
+    shell_complete=completers.spaces,
+    help="Space file: a path, or a shipped one such as mlp.yaml; `tuner init` makes one.",
 )
 sets = click.option(
     "--set", "sets", metavar="KEY=VALUE", multiple=True, help="Override a value of the space file; may be repeated."

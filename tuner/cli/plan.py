@@ -18,7 +18,14 @@ BUSY_SHARE = 0.1
 """From which it is worth saying that others use the machine."""
 
 
-@click.command()
+EXAMPLES = """\b
+Examples:
+  tuner plan --space mlp.yaml
+  tuner plan --space mlp.yaml --trials 200 --workers 2
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @options.space
 @options.budget
 @options.sets

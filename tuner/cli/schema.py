@@ -7,8 +7,9 @@ import click
 from tuner.cli import options
 
 EPILOG = """\b
-In an editor with yaml-language-server:
+Examples:
   tuner schema > tuner.schema.json
+In an editor with yaml-language-server:
   # yaml-language-server: $schema=tuner.schema.json     (first line of the space file)
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from tuner.cli import options
+from tuner.cli import completers, options
 
 EXAMPLES = """\b
 Examples:
@@ -22,6 +22,7 @@ Examples:
     "--from",
     "source",
     metavar="OLD",
+    shell_complete=completers.studies,
     help="Start with the trials of study OLD that are inside the space; with --study.",
 )
 @options.sets

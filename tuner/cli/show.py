@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from tuner.study.queries import AttemptRow, TrialDetail
 
 
-@click.command()
+EXAMPLES = """\b
+Examples:
+  tuner show 4
+  tuner show 4 --json                 the whole config too
+  tuner show 4 --run 1                its run on fresh seed 1
+"""
+
+
+@click.command(epilog=EXAMPLES)
 @click.argument("trial", type=int)
 @options.run
 @options.study

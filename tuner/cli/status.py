@@ -9,7 +9,7 @@ from tuner.cli.confirmed import confirmed_lines
 from tuner.cli.tables import best_line, duration, front_table, scalar, span
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  tuner status\n  tuner status --study mlp --json")
 @options.study
 @options.storage
 @options.as_json

@@ -8,7 +8,7 @@ from tuner.cli import options
 from tuner.cli.tables import duration, named, number, render
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  tuner studies\n  tuner studies --storage sqlite:///other.db")
 @options.storage
 @options.as_json
 def command(storage: str, as_json: bool) -> None:

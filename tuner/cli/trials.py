@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tuner.study.queries import TrialRow
 
 
-@click.command()
+@click.command(epilog="\b\nExamples:\n  tuner trials\n  tuner trials --study mlp --json")
 @options.study
 @options.storage
 @options.as_json
