@@ -187,11 +187,14 @@ def test_every_template_has_a_file_and_a_test() -> None:
 
 
 def test_a_file_that_exists_is_not_overwritten() -> None:
-    init("autoencoder")
     Path("autoencoder.yaml").write_text("mine")
     with pytest.raises(UsageError, match=r"autoencoder.yaml: exists, and is not overwritten; choose .* --out FILE"):
-        init("autoencoder")
-    assert Path("autoencoder.yaml").read_text() == "mine"
+        init("autoencoder", out=Path("autoencoder.yaml"))
+    assert init("autoencoder").file == Path("autoencoder-2.yaml")
+    Path("own_model.py").write_text("mine = 1")
+    with pytest.raises(UsageError, match=r"own_model.py: exists, and is not overwritten; choose another folder"):
+        init("own-model")
+    assert (Path("autoencoder.yaml").read_text(), Path("own_model.py").read_text()) == ("mine", "mine = 1")
 
 
 def test_what_is_neither_a_template_nor_data_is_refused_with_the_templates() -> None:
@@ -201,7 +204,7 @@ def test_what_is_neither_a_template_nor_data_is_refused_with_the_templates() -> 
     with pytest.raises(UsageError, match=r"notes.md: cannot tell what to do with it"):
         init("notes.md")
     Path("empty").mkdir()
-    with pytest.raises(UsageError, match="no images and no wav files"):
+    with pytest.raises(UsageError, match="no images, wav files or folders of texts in it"):
         init("empty")
 
 

@@ -27,6 +27,8 @@ NA_TEXTS = (
     *("NULL", "NaN", "None", "n/a", "nan", "null"),
 )
 """Texts that pandas takes for a missing value, besides an empty field."""
+PACKED = (".gz", ".bz2", ".xz", ".zip", ".zst")
+"""What is unpacked, by its suffix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +90,14 @@ def read_csv(path: Path, dialect: Dialect) -> TableFile:
     frame = _parse(path, content, dialect, len(lines))
     frame.columns = list(header)  # pandas calls a column without a name "Unnamed: 0"
     return TableFile(path=path, frame=frame, lines=np.array(lines))
+
+
+def beginning(path: Path, n_bytes: int) -> bytes:
+    """The first bytes of a text file, plain or compressed."""
+    if path.suffix in PACKED:
+        return _unpacked(path)[:n_bytes]
+    with path.open("rb") as file:
+        return file.read(n_bytes)
 
 
 def _unpacked(path: Path) -> bytes:
