@@ -219,7 +219,7 @@ def test_the_dashboard_serves_the_study(finished: Path) -> None:
 def test_doctor_finds_the_installation_well(finished: Path) -> None:
     result = tuner("doctor", folder=finished)
     assert result.returncode == 0, result.stdout
-    assert "database: whole, 1 studies" in result.stdout
+    assert "database: whole, 1 study" in result.stdout
     assert "FAIL" not in result.stdout
 
 

@@ -67,3 +67,18 @@ def _describe(content: bytes) -> str:
         return "it has just started"
     since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(owner["started_at"]))
     return f"process {owner['pid']} on {owner['host']}, since {since}"
+
+
+def owner_of(path: Path) -> str:
+    """Who holds the lock, as far as its file and the processes of this machine say; empty for nobody.
+
+    The lock itself is not tried: for that moment a driver that starts would be refused.
+    """
+    try:
+        content = path.read_bytes()
+        owner = json.loads(content)
+    except (OSError, ValueError):
+        return ""
+    if owner["host"] == socket.gethostname() and not Path(f"/proc/{owner['pid']}").exists():
+        return ""  # killed, before it could leave
+    return _describe(content)

@@ -81,6 +81,11 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     return sqlite3.connect(f"file:{quote(path.as_posix())}?mode={mode}", uri=True, timeout=BUSY_TIMEOUT_S)
 
 
+def connect_readonly(path: Path) -> sqlite3.Connection:
+    """A plain connection to a SQLite file that changes nothing."""
+    return _connect(path, "ro")
+
+
 def _undo_unfinished(path: Path) -> None:
     """Roll back what the journal of a killed driver says: a read-only connection cannot, and refuses to read."""
     if not path.with_name(f"{path.name}-journal").exists():
