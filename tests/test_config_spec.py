@@ -24,7 +24,7 @@ from tuner.config.schema import (
     TpeSampler,
 )
 from tuner.config.spec import Spec, load
-from tuner.errors import ConfigError, NotFoundError
+from tuner.errors import ConfigError, NotFoundError, UsageError
 
 EXAMPLE = """\
 version: 1
@@ -252,8 +252,22 @@ def test_a_file_that_is_nowhere_says_where_it_was_looked_for_and_what_there_is(t
     assert str(caught.value) == (
         "fashion_mpl.yaml: no such space file; did you mean 'fashion_mlp'? "
         f"Looked in {tmp_path}, {tmp_path / 'search_spaces'}, {shipped_folder()}. "
-        f"Shipped: {', '.join(shipped_names())}."
+        f"Shipped: {', '.join(shipped_names())}. `tuner init` makes one."
     )
+
+
+def test_the_nearest_of_the_files_here_is_named_too() -> None:
+    Path("people.yaml").write_text("data: {kind: iris}")
+    with pytest.raises(NotFoundError, match=r"peple.yaml: no such space file; did you mean 'people'\? Looked in"):
+        find_file("peple.yaml")
+
+
+def test_data_in_the_place_of_a_space_file_is_told_what_makes_one_for_it() -> None:
+    Path("people.csv").write_text("a,b\n1,2\n")
+    Path("photos").mkdir()
+    for name in ("people.csv", "photos", "gone.parquet"):
+        with pytest.raises(UsageError, match=f"{name}: data, and no space file; `tuner init {name}` writes one for it"):
+            find_file(name)
 
 
 def test_reading_a_space_file_imports_nothing_heavy() -> None:

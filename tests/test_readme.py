@@ -181,7 +181,7 @@ def test_every_command_line_in_the_readme_is_accepted() -> None:
     for name, *arguments in lines:
         assert options_of(" ".join(arguments)) <= options_of(help_of(name)), name
         if name != "show" or arguments:
-            filled = [{"N": "1"}.get(argument, argument) for argument in arguments]
+            filled = [{"N": "1", "SHELL": "bash"}.get(argument, argument) for argument in arguments]
             _parse(name, filled)
 
 

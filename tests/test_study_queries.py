@@ -323,6 +323,9 @@ def test_a_study_that_is_not_there_is_named_with_those_that_are(
     new_study("b")
     with pytest.raises(NotFoundError, match="no study 'c' here; there are: a, b"):
         read().study("c")
+    new_study("digits")
+    with pytest.raises(NotFoundError, match=r"no study 'digit' here; did you mean 'digits'\? There are: a, b, digits;"):
+        read().study("digit")
 
 
 def test_a_database_without_a_study_says_how_to_start_one(read: Callable[[], StudyReader], url: str) -> None:

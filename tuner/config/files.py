@@ -5,27 +5,38 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuner.config.messages import nearest
-from tuner.errors import NotFoundError
+from tuner.errors import NotFoundError, UsageError
 
 FOLDER = "search_spaces"
 SUFFIX = ".yaml"
+OF_DATA = frozenset({".csv", ".tsv", ".parquet", ".jsonl", ".txt", ".npz", ".npy", ".pt", ".gz", ".zip", ".xlsx"})
+"""What `tuner init` is to be pointed at, and not a search."""
 
 
 def find_file(name: str) -> Path:
     """The file that a name means: as given, in ./search_spaces, then among the shipped; with or without `.yaml`.
 
-    Raises NotFoundError that lists where it looked.
+    Raises NotFoundError that lists where it looked, UsageError for what is data.
     """
     folders = (Path(), Path(FOLDER), shipped_folder())
+    if Path(name).suffix.lower() in OF_DATA or Path(name).is_dir():
+        raise UsageError(f"{name}: data, and no space file; `tuner init {name}` writes one for it")
     for folder in folders:
         for candidate in (folder / name, folder / f"{name}{SUFFIX}"):
             if candidate.is_file():
                 return candidate
     shipped = shipped_names()
-    near = nearest(Path(name).stem, shipped)
+    near = nearest(Path(name).stem, _stems(folders))
     hint = f"did you mean {near!r}? " if near else ""
     looked = ", ".join(str(folder.resolve()) for folder in folders)
-    raise NotFoundError(f"{name}: no such space file; {hint}Looked in {looked}. Shipped: {', '.join(shipped)}.")
+    raise NotFoundError(
+        f"{name}: no such space file; {hint}Looked in {looked}. Shipped: {', '.join(shipped)}. `tuner init` makes one."
+    )
+
+
+def _stems(folders: tuple[Path, ...]) -> list[str]:
+    """What can be typed for the space files that there are."""
+    return [path.stem for folder in folders for path in sorted(folder.glob(f"*{SUFFIX}"))]
 
 
 def shipped_folder() -> Path:

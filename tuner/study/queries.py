@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, func, inspect, select
 from sqlalchemy.engine import Engine
 
+from tuner.config.messages import nearest
 from tuner.control.controller import INFEASIBLE, TrialState
 from tuner.errors import NotFoundError, StorageError
 from tuner.space.parameters import Scalar
@@ -24,6 +25,8 @@ from tuner.study.own_rows import vectors_of
 from tuner.study.storage import open_readonly, storage_errors
 from tuner.training.events import Checkpoint
 
+MAX_NAMED = 20
+"""Studies in one message."""
 _STATES = {
     "COMPLETE": TrialState.COMPLETE,
     "PRUNED": TrialState.PRUNED,
@@ -216,8 +219,12 @@ class StudyReader:
         for study in studies:
             if study.name == name:
                 return study
-        names = ", ".join(study.name for study in studies)
-        raise NotFoundError(f"no study {name!r} here; there are: {names}")
+        names = [study.name for study in studies]
+        near = nearest(name, names)
+        hint = f"did you mean {near!r}? There are" if near else "there are"
+        more = f"{len(names) - MAX_NAMED} and " if len(names) > MAX_NAMED else ""
+        shown = more + ", ".join(names[-MAX_NAMED:])
+        raise NotFoundError(f"no study {name!r} here; {hint}: {shown}; `tuner studies` lists them")
 
     def own_study(self, name: str | None) -> StudyRow:
         """Like `study`; StorageError when tuner did not make it."""
