@@ -21,27 +21,33 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 from PIL import Image
+from starlette.testclient import TestClient
 
 import tuner
+from tuner.execution.inline import InlineExecutor
+from tuner.service.app import create_app
+from tuner.workflows.best import best
+from tuner.workflows.search import SearchRequest, search
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-SETS = ("--trials", "1", "--workers", "1", "--set", "confirm=off", "--set", "train.epochs=2", "--set", "search.lanes=1")
+SEARCH = "train: {epochs: 2, device: cpu}\nsearch: {trials: 1, workers: 1, lanes: 1}\nconfirm: off\n"
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith("TUNER_")}
 DEADLINE_S = 120.0
 
 
 def exported(folder: Path, space: str) -> Path:
     """Search a space, one trial, and export it."""
-    (folder / "space.yaml").write_text(space)
-    for arguments in (["search", "--space", "space.yaml", *SETS], ["best", "--out", "export"]):
-        command = [sys.executable, "-m", "tuner", *arguments]
-        done = subprocess.run(
-            command, cwd=folder, capture_output=True, text=True, timeout=DEADLINE_S, env=ENVIRONMENT, check=False
-        )
-        assert done.returncode == 0, done.stderr
-    return folder / "export"
+    (folder / "space.yaml").write_text(space + SEARCH)
+    storage = f"sqlite:///{folder / 'studies.db'}"
+    search(SearchRequest(space=str(folder / "space.yaml"), storage=storage), executor=InlineExecutor())
+    return Path(best(storage=storage, out=folder / "export").path)
+
+
+def in_process(export: Path, **options: Any) -> TestClient:
+    """A client of the application without a server."""
+    return TestClient(create_app(tuner.load(export), **options), base_url="http://127.0.0.1")
 
 
 @contextmanager
@@ -214,36 +220,35 @@ def test_a_table_is_filled_in_with_what_training_saw(tmp_path: Path) -> None:
         tmp_path,
         "data: {kind: csv, path: people.csv, target: income, task: regression}\nmodel: {kind: mlp, width: 8}\n",
     )
-    with served(export) as url:
-        _, model = ask(f"{url}model")
-        columns = {column["name"]: column for column in model["input"]["columns"]}
-        assert columns["colour"]["choices"] == ["blue", "red"]
-        assert columns["age"]["kind"] == "number"
-        row = {"age": 40, "colour": "red"}
-        status, body = predict(url, [row, {"age": None, "colour": "green"}])
-        assert status == 200, body
-        expected = tuner.load(export).predict([row])[0, 0]
-        assert body["predictions"][0]["values"]["income"] == pytest.approx(float(expected), rel=1e-6)
-        code, answer = predict(url, [{"age": 40}])
-        assert code == 422
-        assert "no column 'colour'" in answer["error"]["message"]
+    client = in_process(export)
+    columns = {column["name"]: column for column in client.get("/model").json()["input"]["columns"]}
+    assert columns["colour"]["choices"] == ["blue", "red"]
+    assert columns["age"]["kind"] == "number"
+    row = {"age": 40, "colour": "red"}
+    answer = client.post("/predict", json={"inputs": [row, {"age": None, "colour": "green"}]})
+    assert answer.status_code == 200, answer.text
+    expected = tuner.load(export).predict([row])[0, 0]
+    assert answer.json()["predictions"][0]["values"]["income"] == pytest.approx(float(expected), rel=1e-6)
+    answer = client.post("/predict", json={"inputs": [{"age": 40}]})
+    assert answer.status_code == 422
+    assert "no column 'colour'" in answer.json()["error"]["message"]
 
 
 @pytest.mark.slow
 def test_a_language_model_writes_on(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("the quick brown fox jumps over the lazy dog. " * 60)
     space = "data: {kind: characters, path: book.txt, context: 16}\nmodel: {kind: recurrent, width: 8}\n"
-    with served(exported(tmp_path, space)) as url:
-        code, body = ask(f"{url}generate", b'{"prompt": "the ", "n": 12}', content_type="application/json")
-        assert code == 200, body
-        assert len(body["text"]) == 12
-        code, body = ask(f"{url}generate", b'{"prompt": "the ", "n": 10000000}', content_type="application/json")
-        assert code == 400
-        assert body["error"]["message"] == "n: 10000000; expected 1 to 2000"
-        assert "next" in predict(url, ["the "])[1]["predictions"][0]
+    client = in_process(exported(tmp_path, space))
+    answer = client.post("/generate", json={"prompt": "the ", "n": 12})
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["text"]) == 12
+    answer = client.post("/generate", json={"prompt": "the ", "n": 10_000_000})
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == "n: 10000000; expected 1 to 2000"
+    assert "next" in client.post("/predict", json={"inputs": ["the "]}).json()["predictions"][0]
 
 
-def test_no_export_and_a_taken_port_are_told(tmp_path: Path) -> None:
+def test_a_folder_without_an_export_is_told(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tuner", "app", "nothing"],
         cwd=tmp_path, capture_output=True, text=True, timeout=DEADLINE_S, env=ENVIRONMENT, check=False,
@@ -259,12 +264,12 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on thi
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-@pytest.fixture
-def page(digits: Path) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def page(url: str) -> Iterator[Page]:
     """The page of the digits, which may ask nobody but its server, and may not complain."""
     from playwright.sync_api import sync_playwright
 
-    with served(digits) as url, sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         opened = browser.new_page(viewport={"width": 390, "height": 844})
         asked: list[str] = []
