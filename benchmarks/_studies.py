@@ -26,6 +26,7 @@ from tuner.execution.protocol import (
     Measured,
     MeasureRequest,
     PrepareRequest,
+    Seat,
     Vacancy,
 )
 from tuner.space.parameters import Params
@@ -144,6 +145,9 @@ class SleepingExecutor:
 
     def refill(self, slot: int, jobs: Sequence[TrainJob]) -> None:  # noqa: ARG002
         raise AssertionError("nobody waits for jobs")
+
+    def seat(self) -> Seat:
+        return Seat()
 
     def submit(self, jobs: Sequence[TrainJob]) -> None:
         (job,) = jobs

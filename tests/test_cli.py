@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import re
 import shutil
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -230,44 +226,6 @@ def test_a_damaged_database_is_refused_and_left_alone(tmp_path: Path) -> None:
         assert result.returncode == 74
         assert "studies.db: not a SQLite database; move it away or name another with --storage" in result.stderr
     assert (tmp_path / "studies.db").read_text() == "these are my notes\n"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("columns", (60, 160))
-def test_on_a_terminal_the_search_shows_a_bar_the_best_and_the_running_trials(columns: int, tmp_path: Path) -> None:
-    terminal, theirs = pty.openpty()
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    # Drawn twice a second: each trial has to last longer than that on any machine.
-    long = ("train.epochs=300", "train.early_stopping=null", "search.pruner=none")
-    command = [*TUNER, *SEARCH, *(part for setting in long for part in ("--set", setting))]
-    process = subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=theirs, env={**ENVIRONMENT, "TERM": "xterm-256color"}
-    )
-    os.close(theirs)
-    shown = _read_terminal(terminal)
-    result = process.communicate(timeout=60)[0]
-    assert process.returncode == 0
-    assert "loading torch and the data" in shown
-    assert "/3 trials  best" in shown
-    assert re.search(r"trial +epoch +val/accuracy +params", shown)
-    assert re.search(r"\d+ +\d+/300 +0\.\d+ +data\.batch_size=", shown)
-    assert shown.count("complete") == 3
-    assert b"best: trial" in result
-
-
-def _read_terminal(terminal: int) -> str:
-    """Everything that is written to a terminal until its other end is closed, without colours and cursor movements."""
-    parts = []
-    while True:
-        try:
-            part = os.read(terminal, 4096)
-        except OSError:  # Linux: the other end is closed
-            break
-        if not part:
-            break
-        parts.append(part)
-    os.close(terminal)
-    return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", b"".join(parts).decode())
 
 
 @pytest.mark.slow

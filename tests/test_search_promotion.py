@@ -19,9 +19,9 @@ import pytest
 import torch
 
 from tuner import faults
-from tuner.cli.reporters import LineReporter
 from tuner.execution.inline import InlineExecutor
 from tuner.execution.processes import ProcessExecutor
+from tuner.screen.here import LineReporter
 from tuner.study.queries import StudyReader, TrialDetail
 from tuner.workflows.explaining import explain
 from tuner.workflows.progress import EpochEnded, Note, Progress, TrialFinished, TrialStarted
@@ -293,6 +293,7 @@ import os
 from tuner import faults
 from tuner.execution.inline import InlineExecutor
 from tuner.execution.processes import ProcessExecutor
+from tuner.screen.here import LineReporter
 from tuner.workflows.search import SearchRequest, search
 os.chdir({folder!r})
 faults.arm({fault!r})

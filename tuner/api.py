@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,14 +44,18 @@ def search(
     storage: str = DEFAULT_STORAGE,
     set: Mapping[str, Any] | None = None,  # noqa: A002  as --set
     from_study: str | None = None,
+    show: bool | None = None,
 ) -> Study:
     """Search, or go on with a search, until the budget is spent; blocks.
 
     `trials` and `timeout` (seconds, or text such as "30m") are totals of the study. `set` overrides values of the
     space file by dotted name. A new study takes over the trials of `from_study` that are inside its space.
+    `show` draws a live screen, in a notebook's cell or on a terminal, and prints lines on stderr where there is
+    neither; unless it is given, that is done in notebooks.
     Raises what `tuner.errors` lists; KeyboardInterrupt after Ctrl-C, with everything kept.
     """
     from tuner.errors import NoTrialError
+    from tuner.screen import here
     from tuner.workflows.result import Ended
     from tuner.workflows.search import SearchRequest
     from tuner.workflows.search import search as run
@@ -64,7 +69,10 @@ def search(
         "study": study,
     }
     overrides = {**(set or {}), **{path: value for path, value in options.items() if value is not None}}
-    result = run(SearchRequest(space=str(space), storage=storage, overrides=overrides, source=from_study))
+    is_shown = here.is_notebook() if show is None else show
+    request = SearchRequest(space=str(space), storage=storage, overrides=overrides, source=from_study)
+    with here.shown(storage) if is_shown else nullcontext() as reporter:
+        result = run(request, reporter)
     if result.ended is Ended.INTERRUPTED:
         raise KeyboardInterrupt
     if result.status.best is None:

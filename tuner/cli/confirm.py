@@ -22,7 +22,7 @@ def command(top: int | None, seeds: int | None, study: str | None, storage: str,
     from tuner.cli import reporters
     from tuner.workflows.confirm import confirm
 
-    with reporters.choose(as_json=as_json) as reporter:
+    with reporters.choose(as_json=as_json, storage=storage) as reporter:
         result = confirm(storage=storage, study=study, top=top, seeds=seeds, reporter=reporter)
-        reporter.done(result)
+    reporter.done(result)
     return reporters.exit_code(result, as_json=as_json)

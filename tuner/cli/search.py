@@ -45,7 +45,7 @@ def command(
 
     names, texts = options.overrides_of(given)
     request = SearchRequest(space=space, storage=storage, sets=(*sets, *texts), overrides=names, source=source)
-    with reporters.choose(as_json=as_json) as reporter:
+    with reporters.choose(as_json=as_json, storage=storage) as reporter:
         result = search(request, reporter)
-        reporter.done(result)
+    reporter.done(result)
     return reporters.exit_code(result, as_json=as_json)

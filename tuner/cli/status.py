@@ -2,19 +2,70 @@
 
 from __future__ import annotations
 
+import json
+import sys
+from typing import TYPE_CHECKING
+
 import click
 
 from tuner.cli import options
 from tuner.cli.confirmed import confirmed_lines
 from tuner.cli.tables import best_line, duration, front_table, scalar, span
 
+if TYPE_CHECKING:
+    from tuner.screen.stored import StoredSearch
 
-@click.command(epilog="\b\nExamples:\n  tuner status\n  tuner status --study mlp --json")
+EXAMPLES = """\b
+Examples:
+  tuner status
+  tuner status --watch --study mlp
+"""
+
+
+@click.command(epilog=EXAMPLES)
+@click.option("--watch", is_flag=True, help="The live screen of a search that runs elsewhere, until it ends.")
 @options.study
 @options.storage
 @options.as_json
-def command(study: str | None, storage: str, as_json: bool) -> None:
+def command(watch: bool, study: str | None, storage: str, as_json: bool) -> None:
     """Show where a study stands: trials by state, the best one, the time spent."""
+    if not watch or _watch(study, storage, as_json=as_json):
+        _say(study, storage, as_json=as_json)
+
+
+def _watch(study: str | None, storage: str, *, as_json: bool) -> bool:
+    """Until the search ends, or Ctrl-C; whether there is still something to say."""
+    from tuner.screen import here, watch
+    from tuner.screen.stored import StoredSearch
+
+    search = StoredSearch.open(storage, study)
+    try:
+        if as_json:
+            _watch_json(search, storage)
+        elif here.is_terminal(sys.stdout):
+            watch.on_terminal(search)
+        else:
+            for line in watch.in_lines(search):
+                click.echo(line)
+    except KeyboardInterrupt:
+        return False
+    return not as_json
+
+
+def _watch_json(search: StoredSearch, storage: str) -> None:
+    """The status on a line of its own whenever it has changed."""
+    from tuner.screen.watch import states
+    from tuner.workflows.status import status_of
+
+    last = ""
+    for state in states(search):
+        status = json.dumps(status_of(storage, state.study).to_json(), allow_nan=False)
+        if status != last:
+            click.echo(status)
+        last = status
+
+
+def _say(study: str | None, storage: str, *, as_json: bool) -> None:
     from tuner.workflows.explaining import explain
     from tuner.workflows.status import status_of
 

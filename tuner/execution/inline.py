@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Generator, Sequence
 
@@ -19,6 +20,7 @@ from tuner.execution.protocol import (
     PrepareRequest,
     Probed,
     ProbeRequest,
+    Seat,
     Vacancy,
 )
 from tuner.execution.runner import Runner
@@ -61,6 +63,9 @@ class InlineExecutor:
 
     def n_free(self) -> int:
         return int(self._group is None)
+
+    def seat(self) -> Seat:
+        return Seat(slot=0, pid=os.getpid())
 
     def submit(self, jobs: Sequence[TrainJob]) -> None:
         assert self._group is None, "the only slot is taken"

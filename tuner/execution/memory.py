@@ -1,10 +1,11 @@
-"""What this process has of the machine, as Linux counts it.
+"""What a process has of the machine, as Linux counts it.
 
 Memory of its own, without files that all workers map; and how long it waited for a core that others had.
 """
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,15 @@ class Waiting:
             return int(self._file.read_text(encoding="ascii").split()[1]) / 1e9
         except (OSError, ValueError, IndexError):
             return 0.0
+
+
+def held_bytes(pid: int, proc: Path = Path("/proc")) -> int | None:
+    """What another process has for itself now; None where the system does not say, or there is none of this number."""
+    try:
+        _, resident, shared, *_ = (proc / str(pid) / "statm").read_text(encoding="ascii").split()
+    except (OSError, ValueError):
+        return None
+    return (int(resident) - int(shared)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def _kib(path: Path, *names: str) -> list[int] | None:

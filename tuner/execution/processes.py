@@ -34,6 +34,7 @@ from tuner.execution.protocol import (
     Probed,
     ProbeRequest,
     Refused,
+    Seat,
     Start,
     Vacancy,
     WorkerLost,
@@ -249,12 +250,20 @@ class ProcessExecutor:
     def n_free(self) -> int:
         return sum(worker.is_free for worker in self._workers)
 
-    def submit(self, jobs: Sequence[TrainJob]) -> None:
+    def _free_slot(self) -> int:
+        """The next one, with a fresh process where the last job ran out of memory."""
         index = next(index for index, worker in enumerate(self._workers) if worker.is_free)
         if self._workers[index].ran_out_of_memory:
             _end(self._workers[index])
             self._workers[index] = self._new_worker()
-        worker = self._workers[index]
+        return index
+
+    def seat(self) -> Seat:
+        index = self._free_slot()
+        return Seat(slot=index, pid=self._workers[index].process.pid or 0)
+
+    def submit(self, jobs: Sequence[TrainJob]) -> None:
+        worker = self._workers[self._free_slot()]
         worker.slot.start(jobs)
         worker.abort_by = None
         self._introduce(worker)

@@ -164,6 +164,15 @@ class WorkerLost:
 Event = EpochEnd | TrialEnd | WorkerLost
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A slot, and the process that trains in it now."""
+
+    slot: int = 0
+    pid: int = 0
+    """0 where nobody knows."""
+
+
 class Command(Enum):
     """Messages that carry nothing."""
 
@@ -227,6 +236,9 @@ class Executor(Protocol):
 
     def n_free(self) -> int:
         """Slots that could take a job now."""
+
+    def seat(self) -> Seat:
+        """The slot that the next `submit` takes, of which there must be one."""
 
     def submit(self, jobs: Sequence[TrainJob]) -> None:
         """Start jobs of one shape in a free slot, as lanes of one program."""

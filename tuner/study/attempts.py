@@ -50,6 +50,10 @@ class NewAttempt:
     device: str
     goal: int = 0
     """The epoch at which it pauses, or ends; 0 where nobody will ask."""
+    worker: int = 0
+    """Counted from 1; lanes of one program have the same. 0 where nobody will ask."""
+    pid: int = 0
+    """Of the worker's process."""
 
 
 def add_attempt(connection: Connection, uid: str, session: int, new: NewAttempt) -> None:

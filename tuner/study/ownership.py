@@ -60,6 +60,32 @@ class StudyLock:
         os.close(self._descriptor)
 
 
+def is_owned(path: Path) -> bool | None:
+    """Whether a driver that lives owns the study of this lock; None where this machine does not know the lock.
+
+    It is only read: taking it, for however short, could turn a driver away.
+    """
+    try:
+        owner = json.loads(path.read_bytes() or b"null")
+    except OSError:
+        return None
+    except ValueError:
+        return True  # it is just being written
+    if owner is None:
+        return False
+    return owner["host"] != socket.gethostname() or _is_alive(owner["pid"])
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
+
+
 def _describe(content: bytes) -> str:
     try:
         owner = json.loads(content)

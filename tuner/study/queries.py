@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -27,7 +27,7 @@ from tuner.training.events import Checkpoint
 
 MAX_NAMED = 20
 """Studies in one message."""
-_STATES = {
+STATES = {
     "COMPLETE": TrialState.COMPLETE,
     "PRUNED": TrialState.PRUNED,
     "FAIL": TrialState.FAILED,
@@ -273,7 +273,7 @@ class StudyReader:
         """All trials in the order of their numbers, or only that of this number."""
         with storage_errors(self.url), self.engine.connect() as connection:
             base = connection.execute(_trials_query(study, number)).all()
-            params = _params(connection, study.study_id, number)
+            params = params_of(connection, study.study_id, number)
             own = self._own_rows(connection, study.uid, number)
             work = self._work(connection, study.uid, number)
             origins = _origins(connection, study, number)
@@ -401,7 +401,9 @@ def _scalar(connection: Connection, query: Any) -> float:
     return float(connection.execute(query).scalar() or 0.0)
 
 
-def _only(query: Any, column: Any, number: int | None) -> Any:
+def _only(query: Any, column: Any, number: int | Collection[int] | None) -> Any:
+    if isinstance(number, Collection):
+        return query.where(column.in_(number))
     return query if number is None else query.where(column == number)
 
 
@@ -426,7 +428,10 @@ def _trials_query(study: StudyRow, number: int | None = None) -> Any:
     return _only(query, trials.number, number)
 
 
-def _params(connection: Connection, study_id: int, number: int | None) -> dict[int, dict[str, Scalar]]:
+def params_of(
+    connection: Connection, study_id: int, number: int | Collection[int] | None = None
+) -> dict[int, dict[str, Scalar]]:
+    """The params of all trials, of one, or of some."""
     trials, params = tables.optuna_trials.c, tables.optuna_params.c
     query = (
         select(trials.number, params.param_name, params.param_value, params.distribution_json)
@@ -472,7 +477,7 @@ def _trial_row(
     origin: Mapping[str, Any] | None = None,
 ) -> TrialRow:
     ours = own.get(row.number)
-    state = _STATES[row.state]
+    state = STATES[row.state]
     if state is TrialState.RUNNING and ours is not None and ours.state in ("paused", "waiting"):
         state = TrialState(ours.state)
     epochs, seconds = work.get(row.number, (0, _duration(row)))

@@ -91,6 +91,8 @@ attempts = Table(
     Column("message", Text, nullable=False, default=""),
     Column("cause", Text, nullable=False, default=""),
     Column("picked", Text, nullable=False, server_default="{}"),  # JSON: {what: what `auto` came to}
+    Column("worker", Integer, nullable=False, server_default="0"),  # from 1, for those who watch; 0: not known
+    Column("pid", Integer, nullable=False, server_default="0"),  # of the worker, on the session's host
 )
 
 epochs = Table(
@@ -128,6 +130,8 @@ confirmations = Table(
 ADDED = (
     (attempts, "picked", "TEXT NOT NULL DEFAULT '{}'"),
     (attempts, "goal", "INTEGER NOT NULL DEFAULT 0"),
+    (attempts, "worker", "INTEGER NOT NULL DEFAULT 0"),
+    (attempts, "pid", "INTEGER NOT NULL DEFAULT 0"),
     (sessions, "machine", "TEXT NOT NULL DEFAULT '{}'"),
 )
 """Columns that databases of schema 1 may lack: added when they are opened for writing, passed over by readers."""

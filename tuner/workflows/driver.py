@@ -186,7 +186,7 @@ class Driver:
 
     def _start(self, leader: OpenRun) -> None:
         """Give a free worker this trial, and others of its shape that are faster together with it."""
-        leader.device = self._device()
+        leader.device, leader.seat = self._device(), self._executor.seat()
         n_lanes = 1
         if not leader.goes_alone:
             n_left = self._controller.n_left + len(self._supply.waiting)
@@ -199,7 +199,7 @@ class Driver:
 
     def _begin(self, run: OpenRun, leader: OpenRun) -> TrainJob:
         run.attempt += 1
-        run.device, run.n_lanes = leader.device, leader.n_lanes
+        run.device, run.seat, run.n_lanes = leader.device, leader.seat, leader.n_lanes
         run.started_at = self._clock()
         self._runs[run.trial] = run
         self._store.begin_attempt(
@@ -210,6 +210,8 @@ class Driver:
                 threads=self._placement.threads,
                 device=run.device,
                 goal=self._controller.goal(run.trial),
+                worker=run.seat.slot + 1,
+                pid=run.seat.pid,
             )
         )
         return self._job(run)
@@ -223,6 +225,10 @@ class Driver:
                     params=run.params,
                     first_epoch=run.epoch + 1,
                     last_epoch=run.last_epoch,
+                    goal=self._controller.goal(run.trial),
+                    worker=run.seat.slot + 1,
+                    pid=run.seat.pid,
+                    device=run.device,
                 )
             )
 

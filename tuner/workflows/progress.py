@@ -46,6 +46,13 @@ class TrialStarted:
     params: Params
     last_epoch: int
     first_epoch: int
+    goal: int = 0
+    """The epoch at which it pauses, to be compared with others; its last one when it does not."""
+    worker: int = 0
+    """Counted from 1; lanes of one program have the same."""
+    pid: int = 0
+    """Of the worker's process; 0 where it is not known."""
+    device: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

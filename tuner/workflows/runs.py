@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from tuner.config.goals import Metrics
 from tuner.config.schema import TrialConfig
 from tuner.control.controller import DIVERGED
+from tuner.execution.protocol import Seat
 from tuner.space.parameters import Params
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.events import Checkpoint, Outcome
@@ -46,6 +47,7 @@ class OpenRun:
     n_faults: int = 0
     """Faults since its last recorded epoch, in this session."""
     device: str = ""
+    seat: Seat = field(default_factory=Seat)
     n_lanes: int = 1
     """Lanes of the program that it is part of, when that is full."""
     seconds: float = 0.0
