@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from tuner.config.schema import OPTIMIZER_KINDS, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
-from tuner.config.schema.optimizers import Adadelta, Adafactor, Adamax, Asgd, Muon, NAdam, RAdam, Rprop
+from tuner.config.schema.optimizers import Adadelta, Adafactor, Adamax, Asgd, Muon, NAdam, PythonOptimizer, RAdam, Rprop
 from tuner.errors import ConfigError
 from tuner.optim.groups import groups_of, one_group
 from tuner.optim.optimizers import build_optimizer, build_update
@@ -277,3 +278,20 @@ def test_groups_go_on_from_their_state(config: Optimizer) -> None:
     second.load_state_dict(torch.load(stored, weights_only=True))
     by_names(paused, second, range(4, 8))
     assert torch.equal(weights(paused), weights(straight))
+
+
+@pytest.mark.parametrize("n_groups", (1, 2))
+def test_groups_of_a_users_optimizer_keep_their_rates(tmp_path: Path, n_groups: int) -> None:
+    (tmp_path / "mine.py").write_text(
+        "import torch\n"
+        "def make(params, lr, n_groups):\n"
+        "    groups = [{'params': list(params)[i::n_groups], 'lr': lr / 10 ** (i + 1)} for i in range(n_groups)]\n"
+        "    return torch.optim.SGD(groups, lr=lr)\n"
+    )
+    config = PythonOptimizer(kind="python", target="mine.py:make", lr=0.5, options={"n_groups": n_groups})
+    model = nn.Linear(2, 2)
+    update = build_update(config, one_group(model.parameters()), torch.device("cpu"), base_dir=tmp_path)
+    update.lr = 0.2
+    update.step([torch.zeros_like(param) for param in update.params])
+    rates = [group["lr"] for group in update.state_dict()["param_groups"]]
+    assert rates == pytest.approx([0.02, 0.002][:n_groups])

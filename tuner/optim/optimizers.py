@@ -11,7 +11,7 @@ import torch
 from tuner.config.schema import Optimizer
 from tuner.config.schema.optimizers import AdamW, Muon, PythonOptimizer
 from tuner.optim.groups import Group
-from tuner.optim.python_optimizer import PythonUpdate, build_python_optimizer
+from tuner.optim.python_optimizer import PythonUpdate, build_python_optimizer, lr_scales_of
 from tuner.optim.rules import KERNEL_DEVICES, KERNEL_RULES
 from tuner.optim.torch_rules import FUNCTION_RULES, muon_function
 from tuner.optim.updates import DirectUpdate, GroupedUpdate, TorchUpdate, Update
@@ -62,8 +62,8 @@ def build_update(
     optimizer. Raises ConfigError when that is none, MissingError when this torch has no such optimizer.
     """
     if isinstance(config, PythonOptimizer):
-        scales = tuple(group.lr_scale for group in groups)
-        return PythonUpdate(optimizer=build_python_optimizer(config, groups, base_dir), lr=config.lr, lr_scales=scales)
+        optimizer = build_python_optimizer(config, groups, base_dir)
+        return PythonUpdate(optimizer=optimizer, lr=config.lr, lr_scales=lr_scales_of(optimizer, config.lr))
     if isinstance(config, Muon):
         return _build_muon(config, groups, device, scales_gradients=scales_gradients)
     is_plain = all(parameter.is_floating_point() for group in groups for parameter in group.params)

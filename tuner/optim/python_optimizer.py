@@ -27,7 +27,7 @@ def build_python_optimizer(config: PythonOptimizer, groups: Sequence[Group], bas
     target = load_target(config.target, base_dir)
     if not callable(target):
         raise _error(f"{config.target!r} must be an Optimizer class or a function that returns an Optimizer")
-    parameters: Any = [_as_dict(group) for group in groups]
+    parameters: Any = [_as_dict(group, config.lr) for group in groups]
     if len(groups) == 1 and set(parameters[0]) == {"params"}:
         parameters = groups[0].params
     optimizer = target(parameters, **_arguments(config, target))
@@ -39,9 +39,15 @@ def build_python_optimizer(config: PythonOptimizer, groups: Sequence[Group], bas
     return optimizer
 
 
-def _as_dict(group: Group) -> dict[str, Any]:
-    """A parameter group as torch has it; its lr is set before every step."""
-    return {"params": group.params, **({} if group.decays else {"weight_decay": 0.0})}
+def lr_scales_of(optimizer: torch.optim.Optimizer, lr: float) -> tuple[float, ...]:
+    """The factor of `lr` that each of its parameter groups was built with, whoever made the groups."""
+    return tuple(float(group.get("lr", lr)) / lr for group in optimizer.param_groups)
+
+
+def _as_dict(group: Group, lr: float) -> dict[str, Any]:
+    """A parameter group as torch has it."""
+    own_lr = {} if group.lr_scale == 1.0 else {"lr": lr * group.lr_scale}
+    return {"params": group.params, **own_lr, **({} if group.decays else {"weight_decay": 0.0})}
 
 
 def _arguments(config: PythonOptimizer, target: Any) -> dict[str, Any]:
