@@ -20,8 +20,9 @@ from tuner.models.layers import ChannelDropout, Dropout
 from tuner.training import lanes_probe
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
+from tuner.training.lane_memory import Operand, stacked_apart, stacks_exactly
+from tuner.training.lane_steps import MergeError
 from tuner.training.lanes import LaneGroup
-from tuner.training.lanes_program import MergeError, stacks_exactly
 from tuner.training.run import Run
 from tuner.training.stacked_lanes import LaneDropout, StackedLanes
 from tuner.training.tape import Meta, TapeError
@@ -63,6 +64,13 @@ def steps():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(96, 5, 3, generator=generator)
     return torch.utils.data.TensorDataset(x, (x.sum((1, 2)) > 0).long())
+
+def tokens(n_ignored=0):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randint(1, 9, (96, 7), generator=generator)
+    y = torch.roll(x, -1, 1)
+    y[:, :n_ignored] = -100
+    return torch.utils.data.TensorDataset(x, y)
 
 class Signs(torch.optim.Optimizer):
     def __init__(self, params, lr):
@@ -199,6 +207,7 @@ def metrics(epochs: Sequence[EpochEnd]) -> list[dict[str, float]]:
 
 
 MIXED = {"kind": "full", "mixup": 0.4, "cutmix": 1.0}
+STEPS = {"kind": "python", "target": "mine.py:steps", "batch_size": 32, "split": {"val": 0.25, "test": 0}}
 OPTIMIZERS = (
     {"kind": "adam", "lr": 0.01},
     {"kind": "sgd", "lr": 0.1, "momentum": 0.9, "nesterov": True},
@@ -286,6 +295,24 @@ GROUPS: dict[str, list[TrialConfig]] = {
         config_of(data=DIGITS | {"augment": MIXED}, loss={"kind": "cross_entropy", "label_smoothing": smoothing})
         for smoothing in (0.1, 0.2)
     ],
+    **{
+        f"33 rows of 5, {activation}": [
+            config_of(data=DIGITS | {"batch_size": 33}, model=mlp(width=5, activation=activation, dropout=rate))
+            for rate in (0.1, 0.2, 0.3)
+        ]
+        for activation in ("relu", "tanh", "gelu", "silu")
+    },
+    "steps with a place of their own": [
+        config_of(data=STEPS, model={"kind": "transformer", "width": 8, "heads": 2, "pooling": "cls"}) for _ in range(2)
+    ],
+    "tokens of which some are ignored": [
+        config_of(
+            data=STEPS | {"target": "mine.py:tokens", "task": "language", "options": {"n_ignored": 3}},
+            model={"kind": "transformer", "width": 8, "heads": 2, "depth": 1},
+            objective={"metric": "perplexity"},
+        )
+        for _ in range(2)
+    ],
     "one logit": [
         config_of(data={"kind": "breast_cancer", "batch_size": 64}, loss={"kind": "bce", "label_smoothing": smoothing})
         for smoothing in (0.1, 0.2)
@@ -325,9 +352,6 @@ def test_lanes_of_a_users_model_agree_with_runs_alone_to_rounding(lab: Lab) -> N
     for one, other in zip(alone, together, strict=True):
         difference = largest_difference(weights(one, 3), weights(other, 3))
         assert 0.0 < difference < 1e-10, "not the same program, and the same numbers"
-
-
-STEPS = {"kind": "python", "target": "mine.py:steps", "batch_size": 32, "split": {"val": 0.25, "test": 0}}
 
 
 @pytest.mark.parametrize("cell", ("lstm", "gru"))
@@ -609,12 +633,38 @@ def test_trials_of_different_shapes_are_no_program(lab: Lab) -> None:
         LaneGroup([Run.build(narrow, prepared), Run.build(with_dropout, prepared)]).train_epoch(lambda: False)
 
 
-def test_a_product_with_a_vector_is_not_stacked() -> None:
-    def meta(*shape: int) -> Meta:
-        return Meta.of(torch.empty(shape))
+def operand(*shape: int, is_aligned: bool = True) -> Operand:
+    return Operand(meta=Meta.of(torch.empty(shape)), is_aligned=is_aligned)
 
-    assert stacks_exactly(torch.mm, torch.bmm, (meta(32, 64), meta(64, 16)), 3)
-    assert not stacks_exactly(torch.mm, lambda a, b: torch.bmm(a, b) * 1.0000002, (meta(32, 64), meta(64, 16)), 3)
+
+def test_a_product_is_stacked_where_it_has_the_bits_of_a_call_a_lane() -> None:
+    operands = (operand(32, 64), operand(64, 16))
+    assert stacks_exactly(torch.mm, torch.bmm, operands, 3)
+    assert not stacks_exactly(torch.mm, lambda a, b: torch.bmm(a, b) * 1.0000002, operands, 3)
+
+
+@pytest.mark.parametrize("is_aligned", (True, False))
+def test_a_stacked_product_is_compared_with_lanes_in_memory_of_their_own(*, is_aligned: bool) -> None:
+    addresses: set[int] = set()
+
+    def alone(x: torch.Tensor, w: torch.Tensor) -> torch.Tensor:
+        addresses.add(x.data_ptr() % 64)
+        return torch.mm(x, w)
+
+    def together(x_T: torch.Tensor, w_T: torch.Tensor) -> torch.Tensor:
+        assert (x_T[1].data_ptr() % 64 == 0) is is_aligned
+        return torch.stack([torch.mm(x.clone(), w.clone()) for x, w in zip(x_T, w_T, strict=True)])
+
+    assert stacks_exactly(alone, together, (operand(33, 5, is_aligned=is_aligned), operand(5, 7)), 3)
+    assert addresses == {0}
+
+
+def test_lanes_of_weights_begin_where_weights_of_one_run_do() -> None:
+    lanes = [torch.randn(5, 7) for _ in range(3)]
+    whole = stacked_apart(lanes)
+    assert torch.equal(whole, torch.stack(lanes))
+    assert [lane.data_ptr() % 64 for lane in whole] == [0, 0, 0]
+    assert [stacked_apart([torch.tensor(float(lane)) for lane in range(2)]).tolist()] == [[0.0, 1.0]]
 
 
 def test_lanes_are_measured_beside_a_run_alone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

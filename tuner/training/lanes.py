@@ -19,9 +19,11 @@ from torch.nn.modules.dropout import _DropoutNd
 
 from tuner.data.global_rng import seed_accelerators, seeded
 from tuner.device import set_products
+from tuner.optim.python_optimizer import PythonUpdate
 from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
 from tuner.training.events import EpochEnd
+from tuner.training.lane_memory import stacked_apart
 from tuner.training.lanes_program import lanes_program
 from tuner.training.loop import AbortedError, end_epoch, epoch_seed, mean_loss, shuffle_seed
 from tuner.training.program import Results
@@ -120,7 +122,7 @@ def stacked_batches(runs: Sequence[Run]) -> Iterator[tuple[Tensor, Tensor]]:
 def _stack(runs: Sequence[Run]) -> list[Tensor]:
     """Parameters and buffers of all lanes in one tensor each, and every run's own made views of it."""
     stacked = [
-        torch.stack([tensor.detach() for tensor in lane]) for lane in zip(*map(persistent_of, runs), strict=True)
+        stacked_apart([tensor.detach() for tensor in lane]) for lane in zip(*map(persistent_of, runs), strict=True)
     ]
     for lane, run in enumerate(runs):
         views = {id(tensor): whole[lane] for tensor, whole in zip(persistent_of(run), stacked, strict=True)}
@@ -145,13 +147,17 @@ class RecordedLanes:
         self._persistent_T = persistent_T
         self._generators = generators
         self._programs: dict[tuple[int, ...], Callable[..., Results]] = {}
+        self._has_own_optimizer = any(isinstance(run.update, PythonUpdate) for run in runs)
 
     def __call__(self, x_TB: Tensor, y_TB: Tensor, /) -> Sequence[Tensor]:
         shape = tuple(x_TB.shape)
         program = self._programs.get(shape)
         if program is None:
             tapes = [tape_of(run, x_TB[lane], y_TB[lane]) for lane, run in enumerate(self._runs)]
-            program = self._programs[shape] = lanes_program(tapes, self._persistent_T, self._generators)
+            program = lanes_program(
+                tapes, self._persistent_T, self._generators, results_in_own_memory=self._has_own_optimizer
+            )
+            self._programs[shape] = program
         results: Any = program(x_TB, y_TB)
         losses: Sequence[Tensor] = results[0]
         update_all(self._runs, zip(*results[1:], strict=True), y_TB.shape[1])

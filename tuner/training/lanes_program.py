@@ -2,8 +2,9 @@
 
 An operation of all lanes is one operation on stacked tensors where torch gives the same bits for both, which is so for
 the products, sums and elementwise functions of a network (T products stacked in baddbmm are, to the bit, T calls of
-addmm; tests/test_training_lanes.py holds it), and a call a lane where it is not. So the numbers of a lane do not depend
-on its company: it can be paused, resumed alone, and put among others.
+addmm; tests/test_training_lanes.py holds it), and a call a lane where it is not. What depends on where its arguments
+begin in memory gets them where they would be without company (`tuner.training.lane_memory`). So the numbers of a lane
+do not depend on the others: it can be paused, resumed alone, and put among others.
 
 T lanes, B batch.
 """
@@ -11,7 +12,6 @@ T lanes, B batch.
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,17 +19,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from tuner.data.batches import ALIGNED_BYTES
+from tuner.training.lane_memory import VECTORS_BYTES, Operand, fills, stacks_exactly
+from tuner.training.lane_steps import (
+    ELEMENTWISE,
+    RANDOM,
+    WITH_NUMBERS,
+    MergeError,
+    depends_on_memory,
+    is_rounded,
+    numbers_that_differ,
+)
 from tuner.training.program import Results, Source, tensors_of
-from tuner.training.tape import Instruction, Meta, Slot, Tape, TapeError
+from tuner.training.tape import Instruction, Slot, Tape
 
 SMALL = 2**14
 """Values of one lane up to which stacking what exists a lane at a time costs less than T calls."""
-RANDOM = "aten::random_.from"
-"""The one random operation that lanes repeat, each with its own generator: the bits of a mask (models/layers.py)."""
-
-
-class MergeError(TapeError):
-    """The tapes are not the same steps, or a lane cannot repeat one."""
 
 
 @dataclass(slots=True)
@@ -40,6 +45,8 @@ class Forms:
     listed: bool = False
     shared: bool = False
     """Whether the list holds views of the stacked tensor: then a change in place of one is a change of the other."""
+    aligned: bool = False
+    """Whether every lane of the stacked tensor begins where it would in memory of its own."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -62,23 +69,39 @@ class Writer:
         form = self.forms[slot]
         if not form.stacked:
             self.source.line(f"s{slot} = {self.source.constant(torch.stack)}(l{slot})")
-            form.stacked, form.shared = True, False
+            form.stacked, form.shared, form.aligned = True, False, self.fills(slot)
         return f"s{slot}"
 
-    def listed(self, slot: int) -> str:
+    def listed(self, slot: int, *, in_own_memory: bool = False) -> str:
         form = self.forms[slot]
         if not form.listed:
             self.source.line(f"l{slot} = s{slot}.unbind(0)")
             form.listed, form.shared = True, True
+        if in_own_memory and form.shared and not form.aligned:
+            self.source.line(f"l{slot} = [lane.clone() for lane in l{slot}]")
+            form.shared = False
         return f"l{slot}"
 
-    def put(self, slot: int, expression: str) -> None:
-        """The stacked form of a slot; a list that was there before is out of date."""
+    def fills(self, slot: int, n_bytes: int = ALIGNED_BYTES) -> bool:
+        """Whether the values of a lane fill whole vectors."""
+        return fills(self.tapes[0].metas[slot], n_bytes)
+
+    def operand(self, slot: int) -> Operand:
+        form = self.forms[slot]
+        return Operand(meta=self.tapes[0].metas[slot], is_stacked=form.stacked, is_aligned=form.aligned)
+
+    def put(self, slot: int, expression: str, *, aligned: bool | None = None) -> None:
+        """The stacked form of a slot; a list that was there before is out of date.
+
+        `aligned` is given where it is a view, whose lanes lie as those of another slot.
+        """
         if slot < self.tapes[0].n_persistent:  # changed in place; its names stand for all steps
             self.source.line(expression)
             return
         self.source.line(f"s{slot} = {expression}")
-        self.forms[slot] = Forms(stacked=True)
+        if aligned is None:
+            aligned = self.forms[slot].aligned if slot in self.forms else self.fills(slot)
+        self.forms[slot] = Forms(stacked=True, aligned=aligned)
 
     def write(self, number: int) -> None:
         steps = [tape.instructions[number] for tape in self.tapes]
@@ -98,7 +121,7 @@ class Writer:
         first = steps[0]
         given, first_changing = set(first.slots()), self.tapes[0].n_persistent
         for slot in sorted(given):
-            self.listed(slot)
+            self.listed(slot, in_own_memory=depends_on_memory(first) and slot not in first.outputs)
         calls = ", ".join(self._call_of_lane(step, lane) for lane, step in enumerate(steps))
         if first.returns_several:
             self.source.line(f"r = [{calls}]")
@@ -126,32 +149,18 @@ class Writer:
         return self.source.call(step, lambda slot: f"l{slot}[{lane}]")
 
 
-def numbers_that_differ(steps: Sequence[Instruction]) -> dict[int, list[float]]:
-    """Positions of numbers that differ between lanes (a dropout rate); MergeError when anything else does."""
-    first = steps[0]
-    found: dict[int, list[float]] = {}
-    for step in steps[1:]:
-        if (step.op, step.outputs, len(step.args)) != (first.op, first.outputs, len(first.args)):
-            raise MergeError(f"one lane does {first.name} where another does {step.name}")
-        if step.kwargs != first.kwargs:
-            raise MergeError(f"{first.name} has other arguments in another lane")
-    for position, value in enumerate(first.args):
-        values = [step.args[position] for step in steps]
-        if all(other == value for other in values):
-            continue
-        if not all(isinstance(other, (int, float)) for other in values):
-            raise MergeError(f"{first.name} has other arguments in another lane")
-        found[position] = values
-    return found
-
-
 def lanes_program(
-    tapes: Sequence[Tape], persistent_T: Sequence[Tensor], generators: Sequence[torch.Generator]
+    tapes: Sequence[Tape],
+    persistent_T: Sequence[Tensor],
+    generators: Sequence[torch.Generator],
+    *,
+    results_in_own_memory: bool = False,
 ) -> Callable[..., Results]:
     """A function of the changing inputs, each stacked [T, ...], that returns one sequence over the lanes an output.
 
-    `persistent_T` are the weights and buffers of all lanes, stacked. Lane t draws from `generators[t]` what a run alone
-    draws from the default one. Raises MergeError when the lanes' tapes do not go together.
+    `persistent_T` are the weights and buffers of all lanes, as `stacked_apart` stacks them. Lane t draws from
+    `generators[t]` what a run alone draws from the default one. `results_in_own_memory` is for optimizers that may do
+    more with gradients than go through them. Raises MergeError when the lanes' tapes do not go together.
     """
     first = tapes[0]
     for tape in tapes[1:]:
@@ -165,12 +174,14 @@ def lanes_program(
     writer = Writer(tapes=tapes, generators=generators, source=source)
     for slot, tensor in enumerate(persistent_T):
         source.names[f"s{slot}"], source.names[f"l{slot}"] = tensor, tensor.unbind(0)
-        writer.forms[slot] = Forms(stacked=True, listed=True, shared=True)
+        writer.forms[slot] = Forms(stacked=True, listed=True, shared=True, aligned=True)
     for slot in changing:
-        writer.forms[slot] = Forms(stacked=True)
+        writer.forms[slot] = Forms(stacked=True, aligned=writer.fills(slot))
     for number in range(len(first.instructions)):
         writer.write(number)
-    outputs = ["None" if slot is None else writer.listed(slot) for slot in first.outputs]
+    outputs = [
+        "None" if slot is None else writer.listed(slot, in_own_memory=results_in_own_memory) for slot in first.outputs
+    ]
     source.line(f"return ({', '.join(outputs)},)")
     return source.compile()
 
@@ -186,7 +197,9 @@ def elementwise(writer: Writer, step: Instruction, numbers: dict[int, list[float
     slots = [arg.index for arg in step.args if isinstance(arg, Slot)]
     n_axes = max(len(writer.shape(slot)) for slot in slots)
     output = tensors_of(step)[0]
-    names = {slot: _aligned(writer, slot, n_axes) for slot in slots}
+    if is_rounded(step) and not all(writer.fills(slot, VECTORS_BYTES) for slot in slots):
+        return False
+    names = {slot: _with_axes(writer, slot, n_axes) for slot in slots}
     if not numbers:
         writer.put(output, writer.source.call(step, lambda slot: names[slot]))
         return True
@@ -199,13 +212,13 @@ def elementwise(writer: Writer, step: Instruction, numbers: dict[int, list[float
     return True
 
 
-def _aligned(writer: Writer, slot: int, n_axes: int) -> str:
+def _with_axes(writer: Writer, slot: int, n_axes: int) -> str:
     missing = n_axes - len(writer.shape(slot))
     return writer.stacked(slot) + ".unsqueeze(1)" * missing
 
 
 def _same_for_all(
-    arguments: Callable[[Writer, Instruction], Sequence[Any] | None],
+    arguments: Callable[[Writer, Instruction], Sequence[Any] | None], *, is_view: bool = False
 ) -> Rule:
     """The same operation with other arguments; `arguments` None where it does not suit."""
 
@@ -213,7 +226,8 @@ def _same_for_all(
         args = None if numbers else arguments(writer, step)
         if args is None:
             return False
-        writer.put(tensors_of(step)[0], writer.source.call(step, writer.stacked, args))
+        call = writer.source.call(step, writer.stacked, args)
+        writer.put(tensors_of(step)[0], call, aligned=writer.forms[step.args[0].index].aligned if is_view else None)
         return True
 
     return rule
@@ -228,9 +242,11 @@ def _made(writer: Writer, step: Instruction, numbers: dict[int, list[float]]) ->
     return True
 
 
-def _sliced(_writer: Writer, step: Instruction) -> Sequence[Any]:
+def _sliced(writer: Writer, step: Instruction) -> Sequence[Any] | None:
+    """A part that begins within memory, or has gaps, is taken of lanes that lie as they would alone."""
     x, dim, *rest = step.args
-    return (x, _later(dim), *rest)
+    is_beginning = dim == 0 and not (rest and rest[0])
+    return (x, _later(dim), *rest) if is_beginning or writer.operand(x.index).is_aligned else None
 
 
 def _later(dim: int) -> int:
@@ -245,14 +261,21 @@ def _viewed(writer: Writer, step: Instruction, numbers: dict[int, list[float]]) 
     """A view where memory allows it, as it did alone: stacking what was transposed puts it into another order."""
     if numbers:
         return False
-    shape = [writer.n_lanes, *step.args[1]]
-    writer.put(tensors_of(step)[0], f"{writer.stacked(step.args[0].index)}.reshape({shape})")
+    slot, shape = step.args[0].index, [writer.n_lanes, *step.args[1]]
+    whole = writer.stacked(slot)
+    writer.put(
+        tensors_of(step)[0], f"{whole}.reshape({shape})", aligned=writer.forms[slot].aligned and writer.fills(slot)
+    )
     return True
 
 
-def _expanded(writer: Writer, step: Instruction) -> Sequence[Any] | None:
-    same_rank = len(step.args[1]) == len(writer.shape(step.args[0].index))
-    return (step.args[0], [writer.n_lanes, *step.args[1]]) if same_rank and len(step.args) == 2 else None  # noqa: PLR2004
+def _expanded(writer: Writer, step: Instruction, numbers: dict[int, list[float]]) -> bool:
+    slot, shape = step.args[0].index, [writer.n_lanes, *step.args[1]]
+    if numbers or len(step.args) > 2 or len(step.args[1]) != len(writer.shape(slot)):  # noqa: PLR2004
+        return False
+    # A repeated value is read one at a time, and a copy of it would be another thing in memory.
+    writer.put(tensors_of(step)[0], f"{writer.stacked(slot)}.expand({shape})", aligned=True)
+    return True
 
 
 def _along(_writer: Writer, step: Instruction) -> Sequence[Any]:
@@ -274,15 +297,16 @@ def _transpose(writer: Writer, step: Instruction, _numbers: dict[int, list[float
     slot = step.args[0].index
     if len(writer.shape(slot)) != 2:  # noqa: PLR2004 - the transpose of a vector is itself
         return False
-    writer.put(tensors_of(step)[0], f"{writer.stacked(slot)}.mT")
+    whole = writer.stacked(slot)
+    writer.put(tensors_of(step)[0], f"{whole}.mT", aligned=writer.forms[slot].aligned)
     return True
 
 
 def _addmm(writer: Writer, step: Instruction, _numbers: dict[int, list[float]]) -> bool:
     slots = [arg.index for arg in step.args if isinstance(arg, Slot)]
-    metas = tuple(writer.tapes[0].metas[slot] for slot in slots)
-    is_plain = len(slots) == len(step.args) and not step.kwargs and len(metas[0].shape) == 1
-    if not is_plain or not stacks_exactly(torch.addmm, _stacked_addmm, metas, writer.n_lanes):
+    is_plain = len(slots) == len(step.args) and not step.kwargs and len(writer.shape(slots[0])) == 1
+    operands = tuple(map(writer.operand, slots))
+    if not is_plain or not stacks_exactly(torch.addmm, _stacked_addmm, operands, writer.n_lanes):
         return False
     product = writer.source.constant(_stacked_addmm)
     writer.put(tensors_of(step)[0], f"{product}({', '.join(map(writer.stacked, slots))})")
@@ -295,84 +319,45 @@ def _stacked_addmm(bias_T: Tensor, left_T: Tensor, right_T: Tensor) -> Tensor:
 
 def _mm(writer: Writer, step: Instruction, _numbers: dict[int, list[float]]) -> bool:
     slots = [arg.index for arg in step.args]
-    metas = tuple(writer.tapes[0].metas[slot] for slot in slots)
-    if not stacks_exactly(torch.mm, torch.bmm, metas, writer.n_lanes):
+    if not stacks_exactly(torch.mm, torch.bmm, tuple(map(writer.operand, slots)), writer.n_lanes):
         return False
     writer.put(tensors_of(step)[0], f"{writer.source.constant(torch.bmm)}({', '.join(map(writer.stacked, slots))})")
     return True
 
 
-@functools.lru_cache(maxsize=1024)
-def stacks_exactly(
-    alone: Callable[..., Tensor], together: Callable[..., Tensor], metas: tuple[Meta, ...], n_lanes: int
-) -> bool:
-    """Whether a stacked product has the bits of a call a lane, for these shapes, with the libraries of this machine.
-
-    Mostly so; not where a side is 1, since a product with a vector is another routine. It is tried on random numbers:
-    another order of summation shows in some of thousands of sums.
-    """
-    generator = torch.Generator().manual_seed(0)
-    stacks = [_random(meta, n_lanes, generator) for meta in metas]
-    expected = [alone(*lane) for lane in zip(*stacks, strict=True)]
-    return torch.equal(together(*stacks), torch.stack(expected))
-
-
-def _random(meta: Meta, n_lanes: int, generator: torch.Generator) -> Tensor:
-    n_values = torch.Size(meta.shape).numel()
-    values = torch.randn(n_lanes * n_values, generator=generator, dtype=meta.dtype)
-    return values.as_strided((n_lanes, *meta.shape), (n_values, *meta.strides))
-
-
 def _nll_loss_backward(writer: Writer, step: Instruction, _numbers: dict[int, list[float]]) -> bool:
-    """Mean over the rows, classes unweighted: -(gradient / rows) where the class is, else 0."""
-    grad, scores, classes, weight, reduction, _, total = step.args
+    """Mean over the rows that count, classes unweighted: -(gradient / rows) where the class is, else 0."""
+    grad, scores, classes, weight, reduction, ignored, total = step.args
     if weight is not None or reduction != 1 or len(writer.shape(classes.index)) != 1:
         return False
-    value = f"({writer.stacked(grad.index)} / {writer.stacked(total.index)}).neg_()"
+    value = f"({writer.stacked(grad.index)} / {writer.stacked(total.index)}).neg_().reshape(-1, 1, 1)"
     index = f"{writer.stacked(classes.index)}.unsqueeze(2)"
     zeros = f"{writer.source.constant(torch.zeros_like)}({writer.stacked(scores.index)})"
-    writer.put(tensors_of(step)[0], f"{zeros}.scatter_(2, {index}, {value}.reshape(-1, 1, 1).expand_as({index}))")
+    if classes.index < writer.tapes[0].n_inputs:  # the data's classes as they are: all of them count
+        filled = f"{zeros}.scatter_(2, {index}, {value}.expand_as({index}))"
+    else:
+        filled = f"{writer.source.constant(_filled)}({zeros}, {index}, {value}, {ignored})"
+    writer.put(tensors_of(step)[0], filled)
     return True
 
 
-WITH_NUMBERS = {
-    "aten::div_.Scalar": "div_",
-    "aten::mul.Scalar": "mul",
-    "aten::mul.Tensor": "mul",
-    "aten::div.Tensor": "div",
-    "aten::lt.Scalar": "lt",
-}
-"""Methods that take a tensor [T, 1, ...] where each lane has a number of its own."""
+def _filled(zeros_TBK: Tensor, class_TB1: Tensor, value_T11: Tensor, ignored: int) -> Tensor:
+    """Zeros with the value where the class is; tokens that are ignored have none."""
+    counts_TB1 = class_TB1 != ignored
+    return zeros_TBK.scatter_(2, class_TB1 * counts_TB1, torch.where(counts_TB1, value_T11, 0.0))
+
 
 RULES: dict[str, Rule] = {
-    **{
-        f"aten::{name}": elementwise
-        for name in (
-            *("relu", "gelu", "silu", "tanh", "sigmoid", "leaky_relu", "neg", "empty_like", "ones_like", "zeros_like"),
-            *("gelu_backward", "silu_backward", "tanh_backward", "sigmoid_backward", "leaky_relu_backward"),
-            *(
-                "threshold_backward",
-                "mul.Tensor",
-                "add.Tensor",
-                "sub.Tensor",
-                "div.Tensor",
-                "div_.Scalar",
-                "mul.Scalar",
-                "lt.Scalar",
-                "_to_copy",
-                "view.dtype",
-            ),
-        )
-    },
+    **dict.fromkeys(ELEMENTWISE, elementwise),
     "aten::empty.memory_format": _made,
-    "aten::slice.Tensor": _same_for_all(_sliced),
+    "aten::slice.Tensor": _same_for_all(_sliced, is_view=True),
     "aten::view": _viewed,
-    "aten::_unsafe_view": _same_for_all(_shaped),
-    "aten::expand": _same_for_all(_expanded),
+    "aten::_unsafe_view": _same_for_all(_shaped, is_view=True),
+    "aten::expand": _expanded,
     "aten::sum.dim_IntList": _same_for_all(_along),
     "aten::_log_softmax": _same_for_all(_along),
     "aten::_log_softmax_backward_data": _same_for_all(_log_softmax_backward),
-    "aten::transpose.int": _same_for_all(_swapped),
+    "aten::transpose.int": _same_for_all(_swapped, is_view=True),
     "aten::t": _transpose,
     "aten::addmm": _addmm,
     "aten::mm": _mm,
