@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import nn
 from tuner.config.schema import OPTIMIZER_KINDS, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
 from tuner.config.schema.optimizers import Adadelta, Adafactor, Adamax, Asgd, Muon, NAdam, PythonOptimizer, RAdam, Rprop
 from tuner.errors import ConfigError
-from tuner.optim.groups import groups_of, one_group
+from tuner.models.experts import Experts, Mixture
+from tuner.optim.groups import Group, groups_of, one_group
 from tuner.optim.optimizers import build_optimizer, build_update
 from tuner.optim.updates import DirectUpdate, GroupedUpdate, TorchUpdate, Update
 
@@ -214,6 +216,32 @@ def test_biases_and_norms_do_not_decay_where_only_weights_do(config: AdamW | Ada
     decayed = deeper()
     by_names(decayed, in_groups(config.model_copy(update={"decay": "all"}), decayed), range(6))
     assert not torch.allclose(weights(ours), weights(decayed))
+
+
+class Places(nn.Module):
+    """Learned positions, as a bare matrix."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Parameter(torch.zeros(5, 8))
+
+
+def names_of(model: nn.Module, groups: Iterable[Group]) -> set[str]:
+    chosen = {id(param) for group in groups for param in group.params}
+    return {name for name, param in model.named_parameters() if id(param) in chosen}
+
+
+def test_biases_of_experts_do_not_decay() -> None:
+    model = nn.Sequential(Mixture(4, 8, n_experts=3, top_k=1, balance=0.0), nn.Linear(8, 2))
+    groups = groups_of(model, AdamW(decay="weights"), {})
+    decaying = names_of(model, (group for group in groups if group.decays))
+    assert decaying == {"0.router.weight", "0.experts.weight", "1.weight"}
+
+
+def test_muon_takes_no_rows_that_are_looked_up() -> None:
+    model = nn.Sequential(nn.Embedding(9, 8), Places(), nn.Linear(8, 8), Experts(8, 8, 2), nn.Linear(8, 2))
+    groups = groups_of(model, Muon(), {})
+    assert names_of(model, (group for group in groups if not group.by_adamw)) == {"2.weight"}
 
 
 @pytest.mark.parametrize("scales_gradients", (False, True))

@@ -664,7 +664,7 @@ def test_lanes_of_weights_begin_where_weights_of_one_run_do() -> None:
     whole = stacked_apart(lanes)
     assert torch.equal(whole, torch.stack(lanes))
     assert [lane.data_ptr() % 64 for lane in whole] == [0, 0, 0]
-    assert [stacked_apart([torch.tensor(float(lane)) for lane in range(2)]).tolist()] == [[0.0, 1.0]]
+    assert stacked_apart([torch.tensor(0.0), torch.tensor(1.0)]).tolist() == [0.0, 1.0]
 
 
 def test_lanes_are_measured_beside_a_run_alone(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:

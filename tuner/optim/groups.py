@@ -69,24 +69,37 @@ def _scale(name: str, lr_scales: Mapping[str, float]) -> float:
 
 
 def _undecayed(model: nn.Module) -> set[int]:
-    """Vectors, biases among them, and all that normalisation layers learn."""
-    vectors = {id(parameter) for parameter in model.parameters() if parameter.ndim < MATRIX_NDIM}
+    """Vectors, biases, of which a mixture of layers has several in one matrix, and all that normalisation learns."""
+    others = {
+        id(parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.ndim < MATRIX_NDIM or "bias" in _own_name(name)
+    }
     of_norms = [module.parameters(recurse=False) for module in model.modules() if isinstance(module, NORMS)]
-    return vectors | {id(parameter) for parameters in of_norms for parameter in parameters}
+    return others | {id(parameter) for parameters in of_norms for parameter in parameters}
 
 
 def _left_to_adamw(model: nn.Module) -> set[int]:
-    """All but matrices, embeddings, and the last matrix, which is the output layer's.
+    """All but the weights of layers that are matrices, without the last one, which is the output layer's.
 
     As Jordan et al. 2024 (kellerjordan.github.io/posts/muon) do, who besides flatten filters, which torch's Muon
-    does not take.
+    does not take. Embeddings are rows to look up, and so are positions and the like, which models have as bare
+    parameters: what a layer multiplies with is called weight.
     """
-    matrices = [id(parameter) for parameter in model.parameters() if parameter.ndim == MATRIX_NDIM]
     embeddings = {
         id(parameter)
         for module in model.modules()
         if isinstance(module, (nn.Embedding, nn.EmbeddingBag))
         for parameter in module.parameters(recurse=False)
     }
-    hidden = set([item for item in matrices if item not in embeddings][:-1])
-    return {id(parameter) for parameter in model.parameters()} - hidden
+    matrices = [
+        id(parameter)
+        for name, parameter in model.named_parameters()
+        if parameter.ndim == MATRIX_NDIM and "weight" in _own_name(name) and id(parameter) not in embeddings
+    ]
+    return {id(parameter) for parameter in model.parameters()} - set(matrices[:-1])
+
+
+def _own_name(name: str) -> str:
+    """Without those of the modules that hold it: `in_proj_bias` of `blocks.0.attention.in_proj_bias`."""
+    return name.rpartition(".")[2]
