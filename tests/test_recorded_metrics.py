@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from tuner.config.schema.metrics import OwnMetric
 from tuner.config.spec import Spec, load
+from tuner.data.info import NO_DATA
 from tuner.errors import ConfigError
 from tuner.execution.inline import InlineExecutor
+from tuner.training.details import details_of
+from tuner.training.own_metrics import own_values
 from tuner.workflows.best import best
 from tuner.workflows.search import SearchRequest, search
 from tuner.workflows.status import classes_of, detail_json, detail_of
@@ -25,6 +31,12 @@ def text(y_true, y_pred):
 
 def broken(y_true, y_pred):
     return y_true["x"]
+
+
+def careless(y_true, y_pred, scores=None):
+    for array in (y_true, y_pred, *([] if scores is None else [scores])):
+        array[...] = 0
+    return 0.0
 """
 
 
@@ -117,6 +129,18 @@ def test_a_metric_that_the_classes_do_not_have_is_refused_before_the_first_trial
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("task", ("classification", "multilabel", "regression"))
+def test_what_a_function_writes_into_its_arguments_is_nobody_elses(task: str) -> None:
+    info = replace(NO_DATA, task=task, n_targets=2, labels=() if task == "regression" else ("a", "b"))
+    y_true = np.array([0, 1, 1]) if task == "classification" else np.array([[0, 1], [1, 1], [1, 0]])
+    scores = np.array([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4]], dtype=np.float32)
+    functions = {name: OwnMetric(target="mine.py:careless", name=name) for name in ("first", "second")}
+    before = details_of(info, y_true=y_true, scores=scores)
+    own_values(functions, info=info, y_true=y_true, scores=scores, base_dir=Path())
+    assert details_of(info, y_true=y_true, scores=scores) == before
+    assert before is not None
+
+
 def test_what_the_file_names_is_recorded_and_evaluated_again_and_classes_are_kept() -> None:
     spec_of(
         'metrics: [accuracy, recall_of_3, {target: "mine.py:cost", direction: minimize, options: {price: 2.0}}]\n'

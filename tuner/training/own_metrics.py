@@ -60,9 +60,10 @@ def _value(name: str, metric: OwnMetric, of: Predictions, base_dir: Path) -> flo
 
 
 def _arguments(of: Predictions) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
+    """Copies: what a function writes into them is nobody else's affair."""
     if of.task in ("classification", "multilabel"):
-        return of.y_true, of.y_pred, {"scores": of.probabilities, "labels": of.labels}
-    y_true, y_pred = of.y_true, of.scores
+        return of.y_true.copy(), of.y_pred.copy(), {"scores": of.probabilities.copy(), "labels": of.labels}
+    y_true, y_pred = of.y_true.copy(), of.scores.copy()
     if of.task == "regression" and y_true.shape[1] == 1:
         y_true, y_pred = y_true[:, 0], y_pred[:, 0]
     return y_true, y_pred, {}
