@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,21 @@ def test_several_labels_are_predicted_at_once() -> None:
 
 
 PADDING, IGNORED = 3, -100
+TOKENS = DataInfo(
+    kind="text",
+    task="language",
+    input_shape=(5,),
+    n_targets=8,
+    labels=(),
+    n_train=6,
+    n_val=6,
+    n_test=0,
+    fingerprint="",
+    in_memory=True,
+    input_dtype="int64",
+    n_tokens=8,
+    padding=PADDING,
+)
 
 
 class Scripted(nn.Module):
@@ -118,25 +134,10 @@ def test_tokens_are_measured_where_they_count_whatever_the_batches() -> None:
     y = torch.randint(4, 8, (6, 5), generator=draw)
     y[0, 3:], y[4, 1] = PADDING, IGNORED
     x = torch.arange(6)[:, None].expand(6, 5)
-    info = DataInfo(
-        kind="text",
-        task="language",
-        input_shape=(5,),
-        n_targets=8,
-        labels=(),
-        n_train=6,
-        n_val=6,
-        n_test=0,
-        fingerprint="",
-        in_memory=True,
-        input_dtype="int64",
-        n_tokens=8,
-        padding=PADDING,
-    )
     loss = TokenCrossEntropyLoss(label_smoothing=0.1, padding=PADDING)
     names = ("accuracy", "top_3_accuracy", "perplexity")
     batches = [(x[:2], y[:2]), (x[2:, :4], y[2:, :4])]  # the second is cut to its longest row
-    got = evaluate(Scripted(logits), batches, loss=loss, info=info, names=names, split="val").metrics
+    got = evaluate(Scripted(logits), batches, loss=loss, info=TOKENS, names=names, split="val").metrics
     said = torch.cat([logits[:2].flatten(0, 1), logits[2:, :4].flatten(0, 1)])
     true = torch.cat([y[:2].flatten(), y[2:, :4].flatten()])
     counts = (true != PADDING) & (true != IGNORED)
@@ -146,6 +147,33 @@ def test_tokens_are_measured_where_they_count_whatever_the_batches() -> None:
     entropy = sk.log_loss(true, said.double().softmax(dim=1), labels=range(8))
     assert got["val/loss"] == pytest.approx(entropy, rel=1e-6)
     assert got["val/perplexity"] == pytest.approx(np.exp(entropy), rel=1e-6)
+
+
+@pytest.mark.parametrize("smoothing", (0.0, 0.2))
+def test_rows_without_a_token_that_counts_are_no_loss(smoothing: float) -> None:
+    logits = torch.randn(2, 3, 5, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    y = torch.tensor([[IGNORED, PADDING, IGNORED]] * 2)
+    loss = TokenCrossEntropyLoss(label_smoothing=smoothing, padding=PADDING)
+    (grad,) = torch.autograd.grad(loss(logits, y), [logits])
+    assert loss(logits, y).item() == 0.0
+    assert torch.equal(grad, torch.zeros_like(logits))
+    varied = loss.smoothed(logits, y, torch.tensor(smoothing))
+    assert varied.item() == 0.0
+    assert torch.equal(torch.autograd.grad(varied, [logits])[0], torch.zeros_like(logits))
+
+
+def test_a_batch_without_a_token_that_counts_changes_no_metric() -> None:
+    draw = torch.Generator().manual_seed(0)
+    logits, y = torch.randn(4, 5, 8, generator=draw), torch.randint(4, 8, (4, 5), generator=draw)
+    y[2:] = IGNORED
+    x = torch.arange(4)[:, None].expand(4, 5)
+    loss, names = TokenCrossEntropyLoss(), ("accuracy", "perplexity")
+    scored = [
+        evaluate(Scripted(logits), batches, loss=loss, info=TOKENS, names=names, split="val").metrics
+        for batches in ([(x[:2], y[:2]), (x[2:], y[2:])], [(x[:2], y[:2])])
+    ]
+    assert scored[0] == scored[1]
+    assert all(map(math.isfinite, scored[0].values()))
 
 
 @pytest.mark.parametrize("smoothing", (0.0, 0.2))

@@ -55,11 +55,19 @@ class CrossEntropyLoss:
         total = (1.0 - smoothing) * own_B + smoothing * surprise_BK.mean(dim=1)
         return total.sum() / weight_K.index_select(0, y_B).sum()
 
+    def batch_weight(self, y_B: Tensor, /) -> Tensor | None:
+        return None if y_B.is_floating_point() else _weight_of(y_B, self.weight_K)
+
     def probabilities(self, logits_BK: Tensor, /) -> Tensor:
         return logits_BK.float().softmax(dim=1)
 
     def for_evaluation(self) -> LossFunction:
         return CrossEntropyLoss()
+
+
+def _weight_of(y_B: Tensor, weight_K: Tensor | None) -> Tensor | None:
+    """What torch divides a weighted mean by."""
+    return None if weight_K is None else weight_K.index_select(0, y_B).sum()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +94,9 @@ class BinaryCrossEntropyLoss:
         target_B = y_B.to(logits_B1.dtype) * (1.0 - smoothing) + smoothing / N_BINARY
         return F.binary_cross_entropy_with_logits(logits_B1.squeeze(1), target_B, pos_weight=self.pos_weight_1)
 
+    def batch_weight(self, y_B: Tensor, /) -> None:
+        """The mean is over the rows, weighted or not."""
+
     def probabilities(self, logits_B1: Tensor, /) -> Tensor:
         logits = logits_B1.float()
         return torch.cat([(-logits).sigmoid(), logits.sigmoid()], dim=1)
@@ -106,6 +117,9 @@ class NllLoss(Unsmoothed):
 
     def __call__(self, logs_BK: Tensor, y_B: Tensor, /) -> Tensor:
         return F.nll_loss(logs_BK.log_softmax(dim=1), y_B, self.weight_K)
+
+    def batch_weight(self, y_B: Tensor, /) -> Tensor | None:
+        return _weight_of(y_B, self.weight_K)
 
     def probabilities(self, logs_BK: Tensor, /) -> Tensor:
         return logs_BK.float().softmax(dim=1)

@@ -26,6 +26,9 @@ class LossFunction(Protocol):
     def smoothed(self, logits_BO: Tensor, y: Tensor, smoothing: Tensor, /) -> Tensor:
         """The mean over the batch with a label smoothing that is a tensor, so that it differs between lanes."""
 
+    def batch_weight(self, y: Tensor, /) -> Tensor | None:
+        """What the mean over a batch is over, a scalar: weights of classes, or tokens; None for its rows."""
+
     def probabilities(self, logits_BO: Tensor, /) -> Tensor:
         """What metrics are computed from, in float32: probabilities [B, K], or predictions [B, T].
 
@@ -57,6 +60,9 @@ class Unsmoothed:
     def smoothed(self, outputs_BO: Tensor, y: Tensor, smoothing: Tensor, /) -> Tensor:
         del smoothing
         return self(outputs_BO, y)
+
+    def batch_weight(self, y: Tensor, /) -> Tensor | None:  # noqa: ARG002 - the Protocol's
+        return None
 
 
 def given(weight: Tensor | None) -> tuple[Tensor, ...]:

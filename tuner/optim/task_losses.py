@@ -1,12 +1,13 @@
 """Losses of tasks whose targets are neither one class nor quantities: several labels at once, and tokens.
 
-Shapes: B batch, K labels, L positions, V tokens of the vocabulary.
+Shapes: B batch, K labels, L positions, V tokens of the vocabulary, M positions of all rows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 - as everybody calls it
 
@@ -37,6 +38,9 @@ class LabelsLoss:
     def smoothed(self, logits_BK: Tensor, y_BK: Tensor, smoothing: Tensor, /) -> Tensor:
         return _binary(logits_BK, y_BK, smoothing, self.pos_weight_K)
 
+    def batch_weight(self, y_BK: Tensor, /) -> None:
+        """The mean is over all labels of all rows."""
+
     def probabilities(self, logits_BK: Tensor, /) -> Tensor:
         return logits_BK.float().sigmoid()
 
@@ -51,7 +55,7 @@ def _binary(logits_BK: Tensor, y_BK: Tensor, smoothing: Tensor | float, pos_weig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCrossEntropyLoss:
-    """Softmax cross entropy of each position over V tokens; the mean over those that are no padding."""
+    """Softmax cross entropy of each position over V tokens; the mean over those that count, 0 where none does."""
 
     label_smoothing: float = 0.0
     padding: int | None = None
@@ -64,12 +68,11 @@ class TokenCrossEntropyLoss:
         return info.n_targets
 
     def __call__(self, logits_BLV: Tensor, y_BL: Tensor, /) -> Tensor:
-        return F.cross_entropy(
-            logits_BLV.flatten(0, 1),
-            self._counted(y_BL).flatten(),
-            ignore_index=IGNORED,
-            label_smoothing=self.label_smoothing,
+        y_M = self._counted(y_BL).flatten()
+        loss = F.cross_entropy(
+            logits_BLV.flatten(0, 1), y_M, ignore_index=IGNORED, label_smoothing=self.label_smoothing
         )
+        return torch.where((y_M != IGNORED).any(), loss, 0.0)
 
     def smoothed(self, logits_BLV: Tensor, y_BL: Tensor, smoothing: Tensor, /) -> Tensor:
         surprise_BLV = -logits_BLV.log_softmax(dim=-1)
@@ -77,7 +80,10 @@ class TokenCrossEntropyLoss:
         counts_BL = (y_BL != IGNORED).to(logits_BLV.dtype)
         own_BL = surprise_BLV.gather(-1, y_BL.clamp(min=0).unsqueeze(-1)).squeeze(-1)
         loss_BL = (1.0 - smoothing) * own_BL + smoothing * surprise_BLV.mean(dim=-1)
-        return (loss_BL * counts_BL).sum() / counts_BL.sum()
+        return (loss_BL * counts_BL).sum() / counts_BL.sum().clamp(min=1.0)
+
+    def batch_weight(self, y_BL: Tensor, /) -> Tensor:
+        return (self._counted(y_BL) != IGNORED).sum().to(torch.float32)
 
     def probabilities(self, logits_BLV: Tensor, /) -> Tensor:
         return logits_BLV.float().softmax(dim=-1)

@@ -41,6 +41,9 @@ class ScaledTargetLoss:
     def smoothed(self, outputs_BT: Tensor, y_BT: Tensor, smoothing: Tensor, /) -> Tensor:
         return self.inner.smoothed(outputs_BT, y_BT, smoothing)
 
+    def batch_weight(self, y_BT: Tensor, /) -> Tensor | None:
+        return self.inner.batch_weight(y_BT)
+
     def probabilities(self, outputs_BT: Tensor, /) -> Tensor:
         return self.units.restored(self.inner.probabilities(outputs_BT))
 

@@ -136,7 +136,8 @@ def _read_tokens(
         before_MV = torch.arange(logits_MV.shape[1], device=y_M.device) < y_M
         ahead.append(((logits_MV > own_M1) | ((logits_MV == own_M1) & before_MV)).sum(dim=1))
         surprises.append((logits_MV.logsumexp(dim=1, keepdim=True) - own_M1).squeeze(1))
-        losses.append(loss(logits_BLV, y_BL).double() * len(y_M))
+        if len(y_M):
+            losses.append(loss(logits_BLV, y_BL).double() * len(y_M))
     surprise_M = torch.cat(surprises)
     mean = torch.stack(losses).sum().item() / len(surprise_M) if len(surprise_M) else math.nan
     return Outputs(

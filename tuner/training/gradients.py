@@ -12,6 +12,8 @@ CLIP_EPS = 1e-6
 """torch.nn.utils.clip_grad_norm_ divides by the norm plus this."""
 
 Gradients = Sequence[Tensor | None]
+Weight = float | Tensor
+"""What a mean is over: rows, or what a tensor says, which stays on its device."""
 
 
 def clip(grads: Gradients, max_norm: float | None, max_value: float | None = None) -> None:
@@ -30,7 +32,7 @@ def clip(grads: Gradients, max_norm: float | None, max_value: float | None = Non
 
 @dataclass(slots=True, kw_only=True)
 class Accumulator:
-    """Gathers the gradients of several batches into those of one step, each row with the same weight.
+    """Gathers the gradients of several batches into those of one step, each with the weight of its mean.
 
     So a step over n batches is that over one batch with all their rows; the last batches of an epoch are a step too.
     """
@@ -42,8 +44,9 @@ class Accumulator:
     batch_size: int
     _seen: int = 0
     """Batches of this epoch."""
-    _share: float = 0.0
-    """Rows of the batches since the last step, in full batches."""
+    _unit: Weight = 1.0
+    _total: Weight = 0.0
+    """The shares of the batches since the last step."""
     _sums: list[Tensor | None] = field(default_factory=list)
 
     @property
@@ -54,41 +57,52 @@ class Accumulator:
     @property
     def is_empty(self) -> bool:
         """Whether the next batch is the first one of a step."""
-        return self._share == 0.0
+        return self._seen % self.every == 0
 
-    def share(self, n_rows: int) -> float:
-        """The weight of a batch, 1 for a full one."""
-        return n_rows / self.batch_size
+    def share(self, weight: Weight) -> Weight:
+        """The weight of the next batch, its rows or a tensor, about 1 for a full one."""
+        if not isinstance(weight, Tensor):
+            return weight / self.batch_size
+        if self.is_empty:
+            self._unit = weight.clamp(min=1.0)
+        return weight / self._unit
 
-    def count(self, n_rows: int) -> float | None:
-        """Count a batch; the weight of all batches of the step when it is complete."""
+    def count(self, share: Weight) -> Weight | None:
+        """Count a batch; the share of all batches of the step when it is complete."""
+        self._total = share if self.is_empty else self._total + share
         self._seen += 1
-        self._share += self.share(n_rows)
         is_last = self._seen == self.n_batches
         if self._seen % self.every and not is_last:
             return None
-        total, self._share = self._share, 0.0
         if is_last:
             self._seen = 0
-        return total
+        total = self._total
+        return torch.where(total > 0.0, total, 1.0) if isinstance(total, Tensor) else total  # no batch may count
 
-    def add(self, grads: Gradients, n_rows: int) -> Gradients | None:
-        """Take in the gradients of a batch, its means; those of the step when it is complete."""
+    def add(self, grads: Gradients, weight: Weight) -> Gradients | None:
+        """Take in the gradients of a batch, its means over so much; those of the step when it is complete."""
         if self.every == 1:
             return grads
-        share = self.share(n_rows)
+        share = self.share(weight)
         if self.is_empty:
             self._sums = [None if grad is None else grad * share for grad in grads]
         else:
             self._sums = [_added(total, grad, share) for total, grad in zip(self._sums, grads, strict=True)]
-        total = self.count(n_rows)
+        total = self.count(share)
         if total is None:
             return None
-        torch._foreach_div_([gathered for gathered in self._sums if gathered is not None], total)
+        divide(self._sums, total)
         return self._sums
 
 
-def _added(total: Tensor | None, grad: Tensor | None, share: float) -> Tensor | None:
+def divide(grads: Gradients, total: Weight) -> None:
+    """Divide gradients in place."""
+    torch._foreach_div_([grad for grad in grads if grad is not None], total)
+
+
+def _added(total: Tensor | None, grad: Tensor | None, share: Weight) -> Tensor | None:
     if grad is None:
         return total
-    return grad * share if total is None else total.add_(grad, alpha=share)
+    if total is None:
+        return grad * share
+    return total.add_(grad * share) if isinstance(share, Tensor) else total.add_(grad, alpha=share)

@@ -23,6 +23,7 @@ from tuner.optim.python_optimizer import PythonUpdate
 from tuner.optim.schedules import changes_within_epoch
 from tuner.seeding import derive
 from tuner.training.events import EpochEnd
+from tuner.training.gradients import Weight
 from tuner.training.lane_memory import stacked_apart
 from tuner.training.lanes_program import lanes_program
 from tuner.training.loop import AbortedError, end_epoch, epoch_seed, mean_loss, shuffle_seed
@@ -78,21 +79,22 @@ class LaneGroup:
         group_seed = derive(seeds[0], "lanes", *seeds[1:])
         with seeded(group_seed), torch.inference_mode(mode=self.is_recorded):
             seed_accelerators(group_seed)  # what a user's model draws under vmap, from one generator for all lanes
-            losses, sizes = self._train(should_abort)
+            losses, weights = self._train(should_abort)
         share_s = (time.perf_counter() - started) / len(self.runs)
         for run in self.runs:
             if run.picked:
                 run.picked |= {"step": self.step.name, "lanes": str(len(self.runs))}
         return [
-            end_epoch(run, run.epoch + 1, mean_loss(torch.stack(lane), sizes), time.perf_counter() - share_s)
-            for run, lane in zip(self.runs, losses, strict=True)
+            end_epoch(run, run.epoch + 1, mean_loss(lane, over_what), time.perf_counter() - share_s)
+            for run, lane, over_what in zip(self.runs, losses, weights, strict=True)
         ]
 
-    def _train(self, should_abort: Callable[[], bool]) -> tuple[list[list[Tensor]], list[int]]:
+    def _train(self, should_abort: Callable[[], bool]) -> tuple[list[list[Tensor]], list[list[Weight]]]:
+        """The losses of each lane's batches, and what they are the means over."""
         numbers = [run.epoch * run.steps_per_epoch for run in self.runs]
         changing = [changes_within_epoch(run.job.config.schedule) for run in self.runs]
         losses: list[list[Tensor]] = [[] for _ in self.runs]
-        sizes: list[int] = []
+        weights: list[list[Weight]] = [[] for _ in self.runs]
         for index, (x_TB, y_TB) in enumerate(stacked_batches(self.runs)):
             if should_abort():
                 raise AbortedError
@@ -101,8 +103,9 @@ class LaneGroup:
                     run.set_lr(number + index)
             for lane, loss in zip(losses, self.step(x_TB, y_TB), strict=True):
                 lane.append(loss)
-            sizes.append(y_TB.shape[1])
-        return losses, sizes
+            for run, over_what, y_B in zip(self.runs, weights, y_TB.unbind(0), strict=True):
+                over_what.append(run.weight_of(y_B))
+        return losses, weights
 
 
 def is_stacked(runs: Sequence[Run]) -> bool:
@@ -160,14 +163,14 @@ class RecordedLanes:
             self._programs[shape] = program
         results: Any = program(x_TB, y_TB)
         losses: Sequence[Tensor] = results[0]
-        update_all(self._runs, zip(*results[1:], strict=True), y_TB.shape[1])
+        update_all(self._runs, zip(*results[1:], strict=True), y_TB)
         return losses
 
 
-def update_all(runs: Sequence[Run], gradients: Iterator[Sequence[Tensor | None]], n_rows: int) -> None:
+def update_all(runs: Sequence[Run], gradients: Iterator[Sequence[Tensor | None]], y_TB: Tensor) -> None:
     """Clip and apply each lane's gradients by its own rule."""
-    for run, grads in zip(runs, gradients, strict=True):
-        run.take(grads, n_rows)
+    for run, grads, y_B in zip(runs, gradients, y_TB.unbind(0), strict=True):
+        run.take(grads, y_B)
 
 
 def _dropout_rates(model: nn.Module) -> list[float]:
@@ -216,5 +219,5 @@ class VmappedLanes:
             losses: list[Tensor] = list(losses_T.detach().unbind(0))
         # Fused kernels walk through memory: a gradient that comes as a permuted view would be taken in a wrong order.
         gradients = (grads[name].contiguous().unbind(0) for name in self._trained)
-        update_all(self._runs, zip(*gradients, strict=True), y_TB.shape[1])
+        update_all(self._runs, zip(*gradients, strict=True), y_TB)
         return losses

@@ -27,6 +27,7 @@ from tuner.training import checkpoint as checkpoints
 from tuner.training.checkpoint_files import retain
 from tuner.training.evaluate import Own, Scored, evaluate
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome
+from tuner.training.gradients import Weight
 from tuner.training.job import TrainJob
 from tuner.training.kept_details import keep_details
 from tuner.training.metrics import recorded_for
@@ -143,7 +144,7 @@ def _train_epoch(run: Run, step: TrainStep, epoch: int, should_abort: Callable[[
     run.set_mode(training=True)
     changes_lr = changes_within_epoch(run.job.config.schedule)
     losses: list[Tensor] = []
-    sizes: list[int] = []
+    weights: list[Weight] = []
     number = (epoch - 1) * run.steps_per_epoch
     run.set_lr(number)
     with torch.inference_mode(mode=not step.needs_autograd):
@@ -153,15 +154,22 @@ def _train_epoch(run: Run, step: TrainStep, epoch: int, should_abort: Callable[[
             if changes_lr:
                 run.set_lr(number)
             losses.append(step(x_B, y_B))
-            sizes.append(len(y_B))
+            weights.append(run.weight_of(y_B))
             number += 1
-    return mean_loss(torch.stack(losses), sizes)
+    return mean_loss(losses, weights)
 
 
-def mean_loss(losses: Tensor, sizes: list[int]) -> float:
-    """The mean over the rows of an epoch, from the means [steps] over its batches; waits for the device."""
-    weights = torch.tensor(sizes, dtype=torch.float64)
-    return float((losses.double().cpu() * weights).sum() / weights.sum())
+def mean_loss(losses: Sequence[Tensor], weights: Sequence[Weight]) -> float:
+    """The mean over an epoch, from the means over its batches and what those are over; waits for the device."""
+    means, over_what = torch.stack(list(losses)).double().cpu(), _gathered(weights)
+    return float((means * over_what).sum() / over_what.sum())
+
+
+def _gathered(weights: Sequence[Weight]) -> Tensor:
+    tensors = [weight for weight in weights if isinstance(weight, Tensor)]
+    if len(tensors) == len(weights):
+        return torch.stack(tensors).double().cpu()
+    return torch.tensor([float(weight) for weight in weights], dtype=torch.float64)
 
 
 def train_batches_of(run: Run, epoch: int) -> Iterator[tuple[Tensor, Tensor]]:

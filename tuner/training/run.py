@@ -33,7 +33,7 @@ from tuner.seeding import derive
 from tuner.training.averaging import AveragedModel, annealed
 from tuner.training.costs import Costs, latency_ms, n_trainable
 from tuner.training.early_stopping import BestEpoch
-from tuner.training.gradients import Accumulator, Gradients, clip
+from tuner.training.gradients import Accumulator, Gradients, Weight, clip
 from tuner.training.job import TrainJob
 from tuner.training.own_state import Packed
 from tuner.training.tape import Tape
@@ -226,9 +226,15 @@ class Run:
         """The parameters that are trained, in the order of the model: groups of the optimizer have another."""
         return [param for param in self.model.parameters() if param.requires_grad]
 
-    def take(self, grads: Gradients, n_rows: int) -> None:
+    def weight_of(self, y_B: Tensor) -> Weight:
+        """What the loss of a batch with these targets is the mean over."""
+        weight = self.loss.batch_weight(y_B)
+        return len(y_B) if weight is None else weight
+
+    def take(self, grads: Gradients, y_B: Tensor) -> None:
         """Take in the gradients of `trained` for a batch: a step of the optimizer, when they are enough for one."""
-        complete = self.accumulator.add([grads[index] for index in self.order] if self.order else grads, n_rows)
+        weight = self.weight_of(y_B) if self.accumulator.every > 1 else 1.0
+        complete = self.accumulator.add([grads[index] for index in self.order] if self.order else grads, weight)
         if complete is not None:
             self.clip(complete)
             self.update.step(complete)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from tuner.config.schema.losses import PythonLoss
 from tuner.optim.updates import torch_updates
+from tuner.training.gradients import Weight, divide
 from tuner.training.program import Results, single_program
 from tuner.training.run import Run
 from tuner.training.tape import Tape, record, untouched
@@ -66,7 +67,7 @@ class EagerStep:
         with self._autocast:
             loss = run.loss(run.model(x_B), y_B)
         loss.backward()  # type: ignore[no-untyped-call]
-        run.take([param.grad for param in self._params], len(y_B))
+        run.take([param.grad for param in self._params], y_B)
         return loss.detach()
 
 
@@ -89,21 +90,21 @@ class ScaledStep:
                 update.optimizer.zero_grad(set_to_none=True)
         with self._autocast:
             loss = run.loss(run.model(x_B), y_B)
-        share = gathered.share(len(y_B)) if gathered.every > 1 else 1.0
-        self._scaler.scale(loss * share if share != 1.0 else loss).backward()  # type: ignore[no-untyped-call]
-        total = gathered.count(len(y_B))
+        share = gathered.share(run.weight_of(y_B)) if gathered.every > 1 else 1.0
+        self._scaler.scale(loss * share if gathered.every > 1 else loss).backward()  # type: ignore[no-untyped-call]
+        total = gathered.count(share)
         if total is not None:
-            self._step(total if gathered.every > 1 else 1.0)
+            self._step(total)
         return loss.detach()
 
-    def _step(self, total: float) -> None:
+    def _step(self, total: Weight) -> None:
         run = self._run
         for update in self._updates:
             update.apply_lr()
             self._scaler.unscale_(update.optimizer)
         grads = [param.grad for param in run.update.params]
-        if total != 1.0:
-            torch._foreach_div_([grad for grad in grads if grad is not None], total)
+        if run.accumulator.every > 1:
+            divide(grads, total)
         run.clip(grads)
         for update in self._updates:
             self._scaler.step(update.optimizer)
@@ -160,7 +161,7 @@ class TapedStep:
         run = self._run
         program = self._programs.get(tuple(x_B.shape)) or self._record(x_B, y_B)
         results: Any = program(x_B, y_B)
-        run.take(results[1:], len(y_B))
+        run.take(results[1:], y_B)
         loss: Tensor = results[0]
         return loss
 
