@@ -230,6 +230,20 @@ def test_warm_up_is_torchs_sequence_of_linear_and_the_schedule(
     assert expected[0] == pytest.approx(BASE_LR / 11)
 
 
+@pytest.mark.parametrize("kind", ("linear", "polynomial", "cosine", "cosine_restarts", "exponential"))
+@pytest.mark.parametrize("warmup_epochs", (0.5, 1.5, 2.0))
+def test_what_changes_once_an_epoch_does_so_where_epochs_begin_whatever_the_warm_up(
+    kind: str, warmup_epochs: float
+) -> None:
+    lrs = ours(SCHEDULE_KINDS[kind](warmup_epochs=warmup_epochs, per="epoch"))
+    n_warmup = round(warmup_epochs * STEPS_PER_EPOCH)
+    epochs = [lrs[max(start, n_warmup) : start + STEPS_PER_EPOCH] for start in range(0, N_STEPS, STEPS_PER_EPOCH)]
+    proper = [epoch for epoch in epochs if epoch]
+    assert all(len(set(epoch)) == 1 for epoch in proper)
+    assert len({epoch[0] for epoch in proper}) > 2
+    assert proper[0][0] == BASE_LR
+
+
 def test_one_cycle_warms_up_to_where_it_starts() -> None:
     lrs = ours(OneCycle(warmup_epochs=1.0, div_factor=10.0))
     start = BASE_LR / 10.0

@@ -44,10 +44,14 @@ class Position:
         return self.step / self.steps_per_epoch
 
     def by(self, per: str) -> Position:
-        """The first step of the epoch, for a schedule that changes once an epoch."""
+        """The first step of the trial's epoch, for a schedule that changes once an epoch.
+
+        A warm-up may end within one, of which the rest has the first value of the schedule.
+        """
         if per == "step":
             return self
-        first = self.epoch * self.steps_per_epoch
+        in_trial = self.n_warmup + self.step
+        first = max(0, in_trial - in_trial % self.steps_per_epoch - self.n_warmup)
         return Position(step=first, n_steps=self.n_steps, steps_per_epoch=self.steps_per_epoch, n_warmup=self.n_warmup)
 
 
