@@ -333,6 +333,56 @@ def test_a_wrong_entry_of_the_space_is_located_and_explained(entry: str, message
     assert problems_of(SPACE + "  " + entry) == [message]
 
 
+EMA = DIGITS + "train: {epochs: 20, averaging: {kind: ema}}\nspace:\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    (
+        (
+            EMA + "  train.averaging.start_epoch: {low: 1, high: 10}\n  train.epochs: {low: 5, high: 20}",
+            (
+                "4:3: space.train.averaging.start_epoch: averages may begin in epoch 10, but trials have 5 epochs or "
+                "more; let train.averaging.start_epoch be at most 5, or train.epochs at least 10"
+            ),
+        ),
+        (
+            SPACE + "  train.averaging.kind: [none, swa]\n  train.averaging.start_epoch: {low: 1, high: 30}",
+            (
+                "4:3: space.train.averaging.start_epoch: averages may begin in epoch 30, but trials have 20 epochs or "
+                "more; let train.averaging.start_epoch be at most 20, or train.epochs at least 30"
+            ),
+        ),
+        (
+            DIGITS + "train: {averaging: {start_epoch: 15}}\nspace:\n"
+            "  train.averaging.kind: [none, swa]\n  train.epochs: {low: 5, high: 20}",
+            (
+                "5:3: space.train.epochs: averages may begin in epoch 15, but trials have 5 epochs or more; let "
+                "train.averaging.start_epoch be at most 5, or train.epochs at least 15"
+            ),
+        ),
+        (
+            DIGITS + "train: {epochs: 20, averaging: {kind: swa, start_epoch: 15}}\n"
+            "space: {train.epochs: {low: 5, high: 20}}",
+            (
+                "3:29: space.train.epochs: low (5) does not go with the base config: averaging.start_epoch: 15 is "
+                "after the last of 5 epochs"
+            ),
+        ),
+    ),
+)
+def test_averages_that_would_begin_after_the_end_are_refused_before_the_search(text: str, message: str) -> None:
+    assert problems_of(text) == [message]
+
+
+def test_averages_that_begin_before_the_end_may_vary_with_it() -> None:
+    tied = "  train.averaging.start_epoch: {low: 1, high: 10, when: {train.epochs: 20}}\n  train.epochs: [5, 20]"
+    fitting = "  train.averaging.start_epoch: {low: 1, high: 5}\n  train.epochs: {low: 5, high: 20}"
+    for entries in (tied, fitting):
+        Path("x.yaml").write_text(EMA + entries)
+        assert len(load(Path("x.yaml")).space.parameters) == 2
+
+
 @pytest.mark.parametrize(
     ("path", "reason"),
     (

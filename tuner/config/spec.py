@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tuner.config import differences, edits, own
+from tuner.config.averages import check_averages
 from tuner.config.bind import PerLayer, UnplaceableError, decode, section_data
 from tuner.config.bounds import check_bounds
 from tuner.config.compile import Compiled, compile_space
@@ -179,6 +180,8 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
     search = read_search(root, problems)
     own.check(root, needed, problems)
     compiled = _compile(root, sections, released, problems)
+    if not problems:
+        check_averages(root, sections.get("train"), compiled.space, problems)
     check_windows(root, sections.get("data"), compiled.space, problems)
     confirm = read_confirm(root, compiled.space, problems, n_objectives=len(objectives or ()) or 1)
     if search is not None:
