@@ -23,6 +23,7 @@ from tuner.execution.runner import Runner
 from tuner.optim.schedules import lr_at
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
+from tuner.training.run import Run
 
 BASE: dict[str, Any] = {
     "objective": {"metric": "accuracy"},
@@ -254,6 +255,24 @@ def assert_same_run(straight: tuple[TrainJob, list[EpochEnd]], paused: tuple[Tra
     assert [end.epoch for end in paused[1]] == [end.epoch for end in straight[1]]
     assert [end.metrics for end in paused[1]] == [end.metrics for end in straight[1]]
     assert is_same(final_state(*straight), final_state(*paused))
+
+
+@pytest.mark.parametrize("accumulate", (1, 2))
+def test_the_balance_of_experts_weighs_as_much_where_gradients_are_scaled(lab: Lab, accumulate: int) -> None:
+    moved: dict[str, torch.Tensor] = {}
+    for precision in ("fp32", "fp16"):
+        config = config_of(
+            model={"kind": "moe", "depth": 1, "width": 4, "n_experts": 3, "balance": 0.5},
+            optimizer={"kind": "sgd", "lr": 1e-3},
+            train={"precision": precision, "epochs": 1, "batches_per_epoch": 2, "accumulate": accumulate},
+        )
+        job = lab.job(precision, config)
+        ends, _ = lab.train(job)
+        before = Run.build(job, lab.runner._data(config.data)).model.state_dict()
+        after = final_state(job, ends)["model"]
+        moved[precision] = torch.cat([(after[name] - before[name]).flatten() for name in after if "router" in name])
+    assert moved["fp32"].norm() > 0
+    torch.testing.assert_close(moved["fp16"], moved["fp32"], rtol=0.1, atol=0.05 * float(moved["fp32"].abs().max()))
 
 
 # ------------------------------------------------------------------------------------------------ pauses change nothing

@@ -39,6 +39,8 @@ class Mixture(nn.Module):
         self.router = nn.Linear(n_in, n_experts)
         self.experts = Experts(n_in, n_out, n_experts)
         self.top_k, self.balance = top_k, balance
+        self.loss_scale: float | Tensor = 1.0
+        """What the loss is multiplied by before backward, where gradients are scaled."""
 
     def forward(self, x_BF: Tensor) -> Tensor:
         logits_BE = self.router(x_BF)
@@ -47,7 +49,9 @@ class Mixture(nn.Module):
         y_BO: Tensor = (weights_BE.unsqueeze(2) * self.experts(x_BF)).sum(dim=1)
         if not self.training or not self.balance:
             return y_BO
-        penalised: Tensor = Penalised.apply(y_BO, self.balance * imbalance(logits_BE, taken_BE))
+        penalised: Tensor = Penalised.apply(
+            y_BO, self.balance * self.loss_scale * imbalance(logits_BE, taken_BE)
+        )
         return penalised
 
 
@@ -63,8 +67,8 @@ def imbalance(logits_BE: Tensor, taken_BE: Tensor) -> Tensor:
 class Penalised(torch.autograd.Function):
     """Its first argument; in the backward pass the second one counts as a term of the loss.
 
-    So a layer adds to what is minimised without every loss, metric and step knowing of it. The loss that is reported is
-    without it. Where gradients are scaled (fp16) it is not, and weighs next to nothing.
+    So a layer adds to what is minimised without every loss and metric knowing of it. The loss that is reported is
+    without it.
     """
 
     generate_vmap_rule = True

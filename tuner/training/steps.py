@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from tuner.config.schema.losses import PythonLoss
+from tuner.models.experts import Mixture
 from tuner.optim.updates import torch_updates
 from tuner.training.gradients import Weight, divide
 from tuner.training.program import Results, single_program
@@ -82,15 +83,18 @@ class ScaledStep:
             raise AssertionError("fp16 needs a scaler")
         self._run, self._scaler, self._updates = run, run.scaler, torch_updates(run.update)
         self._autocast = torch.autocast(run.device.type, dtype=run.precision.autocast_dtype)
+        self._mixtures = [module for module in run.model.modules() if isinstance(module, Mixture)]
 
     def __call__(self, x_B: Tensor, y_B: Tensor, /) -> Tensor:
         run, gathered = self._run, self._run.accumulator
         if gathered.is_empty:
             for update in self._updates:
                 update.optimizer.zero_grad(set_to_none=True)
+        share = gathered.share(run.weight_of(y_B)) if gathered.every > 1 else 1.0
+        for mixture in self._mixtures:  # their own terms of the loss do not go through the scaler
+            mixture.loss_scale = self._scaler.scale(torch.ones((), device=run.device)) * share
         with self._autocast:
             loss = run.loss(run.model(x_B), y_B)
-        share = gathered.share(run.weight_of(y_B)) if gathered.every > 1 else 1.0
         self._scaler.scale(loss * share if gathered.every > 1 else loss).backward()  # type: ignore[no-untyped-call]
         total = gathered.count(share)
         if total is not None:
