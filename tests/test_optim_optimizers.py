@@ -9,7 +9,8 @@ from torch import nn
 from tuner.config.schema import OPTIMIZER_KINDS, Adagrad, Adam, AdamW, Optimizer, RmsProp, Sgd
 from tuner.errors import ConfigError
 from tuner.optim.groups import one_group
-from tuner.optim.optimizers import FUSED_DEVICES, OPTIMIZERS, RULES, build_optimizer
+from tuner.optim.optimizers import OPTIMIZERS, RULES, build_optimizer
+from tuner.optim.rules import FUSED_DEVICES
 
 CPU = torch.device("cpu")
 

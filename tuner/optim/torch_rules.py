@@ -22,7 +22,7 @@ from torch.optim.radam import radam
 from torch.optim.rprop import rprop
 
 from tuner.errors import MissingError
-from tuner.optim.rules import Columns, Rule, State, Tensors
+from tuner.optim.rules import Columns, Rule, State, Tensors, counter
 
 Named = Callable[[dict[str, Any], float], dict[str, Any]]
 """Options and learning rate -> the keyword arguments of a function."""
@@ -39,7 +39,7 @@ class FunctionRule:
 
     def new_state(self, options: dict[str, Any], param: Tensor, lr: float) -> State:
         del options
-        return {"step": _counter(), **{name: _fresh(name, param, lr) for name in self.states}}
+        return {"step": counter(), **{name: _fresh(name, param, lr) for name in self.states}}
 
     def step(
         self, params: Tensors, grads: Tensors, state: Columns, lr: float, options: dict[str, Any], *, first: bool
@@ -57,10 +57,10 @@ class AdafactorRule:
     def new_state(self, options: dict[str, Any], param: Tensor, lr: float) -> State:
         del options, lr
         if param.ndim < 2:  # noqa: PLR2004
-            return {"step": _counter(), "variance": torch.zeros_like(param)}
+            return {"step": counter(), "variance": torch.zeros_like(param)}
         *before, rows, columns = param.shape
         row_var, col_var = param.new_zeros((*before, rows, 1)), param.new_zeros((*before, 1, columns))
-        return {"step": _counter(), "row_var": row_var.detach(), "col_var": col_var.detach()}
+        return {"step": counter(), "row_var": row_var.detach(), "col_var": col_var.detach()}
 
     def step(
         self, params: Tensors, grads: Tensors, state: Columns, lr: float, options: dict[str, Any], *, first: bool
@@ -100,11 +100,6 @@ def muon_function() -> Callable[..., Any]:
         message = f"optimizer.kind: muon: torch {torch.__version__} has no Muon; install a newer torch, or take adamw"
         raise MissingError(message) from None
     return muon
-
-
-def _counter() -> Tensor:
-    """On the CPU, whatever the device: there it costs no launch."""
-    return torch.zeros((), dtype=torch.float32)
 
 
 def _fresh(name: str, param: Tensor, lr: float) -> Tensor:
