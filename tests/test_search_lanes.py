@@ -265,6 +265,28 @@ def test_the_last_trials_are_spread_over_the_workers() -> None:
     assert plan("search.lanes=8").size(base(), n_left=0, n_workers=2) == 1
 
 
+def test_a_model_that_is_too_large_has_no_company() -> None:
+    planned = plan("search.lanes=8")
+    planned.refuses = lambda config: config.model.width == 16  # type: ignore[union-attr]
+    measured: list[str] = []
+    sizes = [
+        planned.size(base(f"model.width={width}"), 1000, 2, lambda: measured.append("settled")) for width in (16, 8)
+    ]
+    assert sizes == [1, 8]
+    assert measured == ["settled", "settled"]
+
+
+def test_a_constraint_on_the_number_of_parameters_costs_no_trial_of_the_leaders_company() -> None:
+    Path("small.yaml").write_text(SPACE + 'constraints: ["params <= 80"]\n')  # 8 * width + 3
+    run()
+    rows = trials()
+    widths = {row["number"]: row["params"]["model.width"] for row in rows}
+    refused = [row["number"] for row in rows if row["reason"] == "infeasible"]
+    assert {widths[number] for number in refused} == {width for width in widths.values() if width > 9}
+    assert all(widths[number] != widths.get(number + 1) for number in refused)
+    assert max(Counter(width for width in widths.values() if width <= 9).values()) >= 3, "lanes where there may be some"
+
+
 @given(st.lists(st.integers(4, 16), min_size=1, max_size=60), st.floats(0.05, 1.0))
 def test_the_sampler_chooses_the_shape_of_a_share_of_the_trials_freely(widths: list[int], breadth: float) -> None:
     Path("small.yaml").write_text(SPACE)

@@ -72,6 +72,7 @@ class LanesRequest:
 
     job: TrainJob
     sizes: tuple[int, ...]
+    """Numbers of lanes; without any no step is taken, and the model's parameters are counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +81,8 @@ class LanesMeasured:
 
     step_seconds: dict[int, float] = field(default_factory=dict)
     """Seconds of a step of one lane, by the number of lanes; 1 is a run alone."""
+    n_params: int | None = None
+    """Where they were to be counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,7 +56,7 @@ from tuner.training.lanes_probe import lane_seconds
 from tuner.training.loop import own_of, recorded_by
 from tuner.training.metrics import compute, names_for
 from tuner.training.own_errors import OwnCodeError
-from tuner.training.run import in_precision, is_channels_last, placed
+from tuner.training.run import Run, in_precision, is_channels_last, placed
 
 _log = logging.getLogger("tuner")
 
@@ -120,6 +120,8 @@ class Runner:
         try:
             prepared = self._data(request.job.config.data)
             with seeded(0):
+                if not request.sizes:
+                    return LanesMeasured(n_params=Run.build(request.job, prepared).costs.n_params)
                 return LanesMeasured(step_seconds=lane_seconds(request.job, prepared, request.sizes))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
             _log.warning("lanes could not be measured: %s", short(error))

@@ -75,6 +75,9 @@ class ConfirmStore:
     def together(self) -> AbstractContextManager[None]:
         return self._transactions.together()
 
+    def settle(self) -> None:
+        self._transactions.settle()
+
     def begin(self, planned: Sequence[PlannedRun]) -> list[ConfirmRun]:
         """Add the runs that are not there yet, all or none, and return all that there are."""
         with self._transaction() as connection:

@@ -97,6 +97,10 @@ class StudyStore:
         """Make what is recorded inside one transaction; see Transactions."""
         return self._transactions.together()
 
+    def settle(self) -> None:
+        """Commit what is inside that transaction so far."""
+        self._transactions.settle()
+
     # ------------------------------------------------------------------------------------------------- start and resume
 
     def find(self) -> StudyHeader | None:

@@ -40,7 +40,7 @@ class Transactions:
         """
         failure: SearchFailedError | None = None
         afterwards: list[Callable[[], None]] = []
-        with self.begin() as connection:
+        with storage_errors(self._url), self._engine.connect() as connection:
             self._shared = connection
             try:
                 yield
@@ -49,10 +49,19 @@ class Transactions:
             finally:
                 self._shared = None
                 afterwards, self._afterwards = self._afterwards, []
+            connection.commit()  # not reached with any other error: closing undoes what is not committed
         for action in afterwards:
             action()
         if failure is not None:
             raise failure
+
+    def settle(self) -> None:
+        """Commit what was shared so far: before what takes time, in which others want to write to the database."""
+        if self._shared is not None:
+            self._shared.commit()
+            afterwards, self._afterwards = self._afterwards, []
+            for action in afterwards:
+                action()
 
     def once_durable(self, action: Callable[[], None]) -> None:
         """Do something once the transaction of this moment is committed; at once when there is none."""

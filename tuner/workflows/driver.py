@@ -190,7 +190,8 @@ class Driver:
         n_lanes = 1
         if not leader.goes_alone:
             n_left = self._controller.n_left + len(self._supply.waiting)
-            n_lanes = self._lanes.size(leader.config, n_left, self._placement.workers)
+            # Measuring takes its time, in which other searches write to the same database.
+            n_lanes = self._lanes.size(leader.config, n_left, self._placement.workers, self._store.settle)
         leader.n_lanes = n_lanes
         runs = [leader, *self._supply.company(leader, n_lanes - 1)]
         self._executor.submit([self._begin(run, leader) for run in runs])

@@ -50,6 +50,8 @@ class LanePlan:
     remembered: Remembered
     machine: str
     """What speeds depend on besides the shape: processor, cores, threads, versions."""
+    refuses: Callable[[TrialConfig], bool] | None = None
+    """Whether the number of a model's parameters breaks a constraint, as it then does in all lanes; None without one."""
     _shapes: Counter[frozenset[tuple[str, Any]]] = field(default_factory=Counter)
     _known: dict[str, int] = field(default_factory=dict)
 
@@ -80,8 +82,13 @@ class LanePlan:
             return True
         return self._shapes[self._shape(params)] + 1 <= 1 / self.search.breadth
 
-    def size(self, config: TrialConfig, n_left: float, n_workers: int) -> int:
-        """How many lanes a group with this leader may have; `n_left` trials are still to be asked for."""
+    def size(
+        self, config: TrialConfig, n_left: float, n_workers: int, before_measuring: Callable[[], None] = lambda: None
+    ) -> int:
+        """How many lanes a group with this leader may have; `n_left` trials are still to be asked for.
+
+        A leader that its own size rules out is left alone: the others would be ruled out with it.
+        """
         if (
             config.is_own_training
             # Their batches differ in length, and a lane would be padded as its company is: other sums, other bits.
@@ -93,20 +100,25 @@ class LanePlan:
             return 1  # one worker on the CPU asks for the same trials however often it is stopped, or extended
         # The last trials are spread over the workers; and a trial that is asked for early knows little of the others.
         fair = 1 + (n_left if math.isinf(n_left) else int(n_left) // n_workers)
-        wanted = self.search.lanes if isinstance(self.search.lanes, int) else self._fastest(config)
-        return int(min(wanted, fair))
+        given = self.search.lanes
+        wanted = given if isinstance(given, int) else self._fastest(config, before_measuring)
+        size = int(min(wanted, fair))
+        if size > 1 and self.refuses is not None:
+            before_measuring()
+            return 1 if self.refuses(config) else size
+        return size
 
-    def _fastest(self, config: TrialConfig) -> int:
+    def _fastest(self, config: TrialConfig, before_measuring: Callable[[], None]) -> int:
         if self.on_cpu and not _is_recorded(config):
             return 1  # its lanes are equal to runs alone in distribution, not to the bit: for those who ask for them
         key = hashlib.sha256(f"{self.machine} {rough_shape(config)}".encode()).hexdigest()[:32]
         if key not in self._known:
-            sizes = MEASURED_ON_CPU if self.on_cpu else MEASURED_ON_GPU
-            self._known[key] = self.remembered.get(key) or self._measured(key, config, sizes)
+            self._known[key] = self.remembered.get(key) or self._measured(key, config, before_measuring)
         return self._known[key]
 
-    def _measured(self, key: str, config: TrialConfig, sizes: tuple[int, ...]) -> int:
-        seconds = self.measure(config, sizes)
+    def _measured(self, key: str, config: TrialConfig, before_measuring: Callable[[], None]) -> int:
+        before_measuring()
+        seconds = self.measure(config, MEASURED_ON_CPU if self.on_cpu else MEASURED_ON_GPU)
         size = best_size(seconds)
         if seconds:
             self.remembered.put(key, size)

@@ -107,6 +107,12 @@ def lane_plan(spec: Spec, paths: StudyPaths, executor: Executor, placement: Plac
         job = probe_job(spec, paths, placement, config)
         return executor.measure_lanes(LanesRequest(job=job, sizes=sizes)).step_seconds
 
+    def refuses(config: TrialConfig) -> bool:
+        request = LanesRequest(job=probe_job(spec, paths, placement, config), sizes=())
+        n_params = executor.measure_lanes(request).n_params
+        return n_params is not None and bool(spec.goals.broken(config, {"params": float(n_params)}))
+
+    is_sized = any(name.name == "params" for constraint in spec.constraints for name in constraint.names)
     search = spec.search
     if search.lanes == "auto" and "epoch_seconds" in spec.goals.costs:
         search = search.model_copy(update={"lanes": 1})  # a lane's share of an epoch is no trial's own time
@@ -116,6 +122,7 @@ def lane_plan(spec: Spec, paths: StudyPaths, executor: Executor, placement: Plac
         on_cpu=device == "cpu",
         measure=measure,
         remembered=Remembered.of("lanes"),
+        refuses=refuses if is_sized else None,
         machine=" ".join(
             [cpu_name(), str(n_cores()), device, str(placement.threads), *executor.machine().versions.values()]
         ),
