@@ -137,6 +137,23 @@ def epoch_end(epoch: int, value: float, *, trial: int = 0, attempt: int = 1, sav
     )
 
 
+def test_others_can_write_once_what_happens_together_is_settled(
+    store: StudyStore, spec: Spec, url: str, tmp_path: Path
+) -> None:
+    ask(store, spec, 0)
+    ask(store, spec, 1)
+    with closing(sqlite3.connect(tmp_path / "studies.db", timeout=0)) as other:
+        with pytest.raises(ZeroDivisionError), store.together():
+            begin(store, 0)
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("CREATE TABLE other (x)")
+            store.settle()
+            other.execute("CREATE TABLE other (x)")
+            begin(store, 1)
+            1 / 0  # noqa: B018 - what came after is undone
+    assert [len(detail(url, trial).attempts) for trial in (0, 1)] == [1, 0]
+
+
 def test_what_was_picked_is_kept_with_the_attempt(store: StudyStore, spec: Spec, url: str) -> None:
     ask(store, spec)
     begin(store)
