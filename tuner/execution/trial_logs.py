@@ -1,4 +1,4 @@
-"""log.txt and metrics.jsonl of the trials that a worker has at hand; both files stay open for the attempt."""
+"""log.txt and metrics.jsonl of the trials that a worker has at hand; both files of the latest ones stay open."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from tuner.training.job import TrainJob
 LOG_FILE = "log.txt"
 METRICS_FILE = "metrics.jsonl"
 
+MAX_OPEN = 64
+"""Trials whose files are open at a time: hundreds of lanes would need more than a process may have open."""
+
 _log = logging.getLogger("tuner")
 
 
@@ -31,7 +34,7 @@ class _Files:
 
 @dataclass(slots=True)
 class TrialLogs:
-    """The open files, by trial."""
+    """The open files, by trial, the latest used last."""
 
     _open: dict[int, _Files] = field(default_factory=dict)
 
@@ -79,9 +82,11 @@ class TrialLogs:
             self._open.popitem()[1].close()
 
     def _files(self, job: TrainJob) -> _Files:
-        if job.trial not in self._open:
-            self._open[job.trial] = _open(job)
-        return self._open[job.trial]
+        files = self._open.pop(job.trial, None) or _open(job)
+        self._open[job.trial] = files
+        if len(self._open) > MAX_OPEN:
+            self._open.pop(next(iter(self._open))).close()
+        return files
 
 
 def _open(job: TrainJob) -> _Files:
