@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -16,6 +17,7 @@ from tuner.config.lanes import fixed_params, lane_key
 from tuner.config.schema import TrialConfig
 from tuner.execution.protocol import LanesRequest, PrepareRequest
 from tuner.execution.runner import Runner
+from tuner.execution.trial_logs import MAX_OPEN, TrialLogs
 from tuner.models.layers import ChannelDropout, Dropout
 from tuner.training import lanes_probe
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
@@ -80,6 +82,10 @@ class Signs(torch.optim.Optimizer):
         for group in self.param_groups:
             for param in group["params"]:
                 param.sub_(param.grad.sign(), alpha=group["lr"])
+
+class Faulty(Signs):
+    def step(self):
+        raise ValueError("no step")
 
 class Crossed(nn.Module):
     def __init__(self, input_shape, n_outputs):
@@ -571,6 +577,25 @@ def test_a_model_that_vmap_refuses_goes_on_one_at_a_time_and_says_so(lab: Lab) -
     log = (jobs[1].folder / "log.txt").read_text()
     assert "2 lanes do not work" in log
     assert "going on with 1" in log
+
+
+def test_lanes_go_on_together_when_the_one_that_fails_has_ended(lab: Lab) -> None:
+    kinds = [{"kind": "python", "target": "mine.py:Faulty"}, {"kind": "sgd", "lr": 0.1}, {"kind": "adam"}]
+    results = lab.together(lab.jobs("together", [config_of(optimizer=kind) for kind in kinds]))
+    assert [results[trial][1].outcome for trial in range(3)] == [Outcome.CRASHED, *[Outcome.COMPLETED] * 2]
+    assert [results[trial][0][0].picked["lanes"] for trial in (1, 2)] == ["2", "2"]
+
+
+def test_hundreds_of_lanes_keep_few_files_open(lab: Lab) -> None:
+    jobs = [replace(lab.jobs("logs", [config_of()])[0], trial=trial) for trial in range(200)]
+    jobs = [replace(job, folder=job.folder.parent / str(job.trial)) for job in jobs]
+    logs, before = TrialLogs(), len(os.listdir("/dev/fd"))
+    for job in [*jobs, *jobs]:
+        logs.begin(job)
+    assert len(os.listdir("/dev/fd")) - before <= 2 * MAX_OPEN
+    logs.close()
+    assert len(os.listdir("/dev/fd")) == before
+    assert [len((job.folder / "log.txt").read_text().splitlines()) for job in jobs] == [2] * 200
 
 
 def test_a_group_that_runs_out_of_memory_goes_on_in_halves(lab: Lab) -> None:

@@ -1,8 +1,9 @@
 """Several jobs of one shape in one worker: trained together, one after another when that does not work.
 
 A lane that ends makes room, which the driver may fill at the end of an epoch. A group that cannot be one program, or
-whose code raises, goes on a job at a time, so that what went wrong has a trial's name; one that runs out of memory goes
-on in halves. Nothing is lost by that: every job goes on from its newest checkpoint.
+whose code raises, goes on a job at a time, so that what went wrong has a trial's name, and together again when that one
+has ended; one that runs out of memory goes on in halves. Nothing is lost by that: every job goes on from its newest
+checkpoint.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class LaneCrew:
     waiting: list[int] = field(default_factory=list)
     active: list[Run] = field(default_factory=list)
     capacity: int = 1
+    _capacity_before: int = 0
+    """Before a fallback whose cause may be one job alone; 0 for none."""
     _group: LaneGroup | None = None
     _alone: tuple[Run, TrainStep] | None = None
 
@@ -148,8 +151,13 @@ class LaneCrew:
                 self._fall_back(error)
                 return [], []
             job = self.active[0].job
+            self._restore_capacity()
             with self.logging_to(job):
                 return [], [self._leave(ended_by(job, error))]
+
+    def _restore_capacity(self) -> None:
+        """A job has failed alone: it is what the others could not be trained with."""
+        self.capacity, self._capacity_before = max(self.capacity, self._capacity_before), 0
 
     def _train(self) -> list[EpochEnd]:
         if len(self.active) == 1 and not is_stacked(self.active):
@@ -165,6 +173,8 @@ class LaneCrew:
     def _fall_back(self, error: BaseException) -> None:
         """Fewer lanes from here on; all jobs go on from their checkpoints."""
         n_lanes = len(self.active)
+        is_anybodys = isinstance(error, TapeError) or is_out_of_memory(error)
+        self._capacity_before = 0 if is_anybodys else self.capacity
         self.capacity = n_lanes // 2 if is_out_of_memory(error) else 1
         why = str(error) if isinstance(error, TapeError) else short(error)
         self.waiting = [*(run.job.trial for run in self.active), *self.waiting]
