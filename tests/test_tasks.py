@@ -14,6 +14,7 @@ from torch import Tensor, nn
 import tuner
 from tuner.data.info import DataInfo
 from tuner.data.sources import sklearn_files
+from tuner.errors import DataError
 from tuner.execution.inline import InlineExecutor
 from tuner.export.rebuilding import as_given
 from tuner.optim.task_losses import LabelsLoss, TokenCrossEntropyLoss
@@ -174,6 +175,8 @@ def test_a_batch_without_a_token_that_counts_changes_no_metric() -> None:
     ]
     assert scored[0] == scored[1]
     assert all(map(math.isfinite, scored[0].values()))
+    with pytest.raises(DataError, match="a part has no target that counts, all are padding or -100"):
+        evaluate(Scripted(logits), [(x[2:], y[2:])], loss=loss, info=TOKENS, names=names, split="val")
 
 
 @pytest.mark.parametrize("smoothing", (0.0, 0.2))

@@ -19,6 +19,7 @@ from tuner.config.schema.metrics import OwnMetric
 from tuner.data.global_rng import seed_accelerators, seeded
 from tuner.data.info import DataInfo
 from tuner.data.targets import IGNORED
+from tuner.errors import DataError
 from tuner.optim.losses import LossFunction
 from tuner.training.details import details_of
 from tuner.training.fast_metrics import compute_fast
@@ -139,9 +140,13 @@ def _read_tokens(
         if len(y_M):
             losses.append(loss(logits_BLV, y_BL).double() * len(y_M))
     surprise_M = torch.cat(surprises)
-    mean = torch.stack(losses).sum().item() / len(surprise_M) if len(surprise_M) else math.nan
+    if not len(surprise_M):
+        raise DataError(f"data: a part has no target that counts, all are padding or {IGNORED}; nothing can be scored")
     return Outputs(
-        loss=mean, scores=_numpy(surprise_M), y_true=_numpy(torch.cat(ahead)), is_finite=_is_finite(surprise_M)
+        loss=torch.stack(losses).sum().item() / len(surprise_M),
+        scores=_numpy(surprise_M),
+        y_true=_numpy(torch.cat(ahead)),
+        is_finite=_is_finite(surprise_M),
     )
 
 
