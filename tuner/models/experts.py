@@ -49,9 +49,7 @@ class Mixture(nn.Module):
         y_BO: Tensor = (weights_BE.unsqueeze(2) * self.experts(x_BF)).sum(dim=1)
         if not self.training or not self.balance:
             return y_BO
-        penalised: Tensor = Penalised.apply(
-            y_BO, self.balance * self.loss_scale * imbalance(logits_BE, taken_BE)
-        )
+        penalised: Tensor = Penalised.apply(y_BO, self.balance * self.loss_scale * imbalance(logits_BE, taken_BE))
         return penalised
 
 

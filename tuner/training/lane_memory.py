@@ -27,10 +27,10 @@ MOST_TRIES = 16
 
 
 def stacked_apart(lanes: Sequence[Tensor]) -> Tensor:
-    """The lanes in one tensor [T, ...], on the CPU each at an address that memory of its own would have."""
+    """The lanes in one tensor [T, ...], each at an address that memory of its own would have."""
     first = lanes[0]
     apart = _rounded_up(first.numel(), first.dtype)
-    if apart == first.numel() or first.device.type != "cpu":
+    if apart == first.numel():
         return torch.stack(list(lanes))
     whole = first.new_empty((len(lanes), apart))[:, : first.numel()].view(len(lanes), *first.shape)
     for place, lane in zip(whole.unbind(0), lanes, strict=True):

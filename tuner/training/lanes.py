@@ -55,9 +55,11 @@ class LaneGroup:
         self.runs = tuple(runs)
         for run in self.runs:
             run.feed = self.runs[0].feed  # of the same data: one set of loader processes for all lanes
-        self.persistent_T = _stack(self.runs)
+        is_recorded = kind is None and can_be_recorded(runs[0])
+        # vmap writes the statistics of batch normalisation into a copy of what is not contiguous.
+        self.persistent_T = _stack(self.runs, stacked_apart if is_recorded else torch.stack)
         self._generators = [torch.Generator() for _ in runs]
-        if kind is None and can_be_recorded(runs[0]):
+        if is_recorded:
             self.step: LanesStep = RecordedLanes(self.runs, self.persistent_T, self._generators)
         elif kind is not None or is_stacked(runs):
             self.step = StackedLanes(self.runs, self.persistent_T)
@@ -122,11 +124,9 @@ def stacked_batches(runs: Sequence[Run]) -> Iterator[tuple[Tensor, Tensor]]:
     return in_precision(batches, first.precision)
 
 
-def _stack(runs: Sequence[Run]) -> list[Tensor]:
+def _stack(runs: Sequence[Run], stack: Callable[[list[Tensor]], Tensor]) -> list[Tensor]:
     """Parameters and buffers of all lanes in one tensor each, and every run's own made views of it."""
-    stacked = [
-        stacked_apart([tensor.detach() for tensor in lane]) for lane in zip(*map(persistent_of, runs), strict=True)
-    ]
+    stacked = [stack([tensor.detach() for tensor in lane]) for lane in zip(*map(persistent_of, runs), strict=True)]
     for lane, run in enumerate(runs):
         views = {id(tensor): whole[lane] for tensor, whole in zip(persistent_of(run), stacked, strict=True)}
         for param in run.model.parameters():

@@ -217,9 +217,7 @@ def _with_axes(writer: Writer, slot: int, n_axes: int) -> str:
     return writer.stacked(slot) + ".unsqueeze(1)" * missing
 
 
-def _same_for_all(
-    arguments: Callable[[Writer, Instruction], Sequence[Any] | None], *, is_view: bool = False
-) -> Rule:
+def _same_for_all(arguments: Callable[[Writer, Instruction], Sequence[Any] | None], *, is_view: bool = False) -> Rule:
     """The same operation with other arguments; `arguments` None where it does not suit."""
 
     def rule(writer: Writer, step: Instruction, numbers: dict[int, list[float]]) -> bool:

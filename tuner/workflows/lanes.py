@@ -51,7 +51,7 @@ class LanePlan:
     machine: str
     """What speeds depend on besides the shape: processor, cores, threads, versions."""
     refuses: Callable[[TrialConfig], bool] | None = None
-    """Whether the number of a model's parameters breaks a constraint, as it then does in all lanes; None without one."""
+    """Whether the number of a model's parameters breaks a constraint, in all lanes alike; None without one."""
     _shapes: Counter[frozenset[tuple[str, Any]]] = field(default_factory=Counter)
     _known: dict[str, int] = field(default_factory=dict)
 

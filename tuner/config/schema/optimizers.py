@@ -139,8 +139,10 @@ class Adafactor(OptimizerSection):
 
 
 class Muon(OptimizerSection):
-    """Muon for the matrices of hidden layers (2-D parameters called weight), AdamW for all else: embeddings, positions,
-    the output layer, filters, biases and vectors."""
+    """Muon for the matrices of hidden layers, parameters called weight, AdamW for all else.
+
+    That is embeddings, positions, the output layer, filters, biases and vectors.
+    """
 
     kind: Literal["muon"] = "muon"
     lr: Positive = 1e-3
