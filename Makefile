@@ -9,13 +9,14 @@ JOBS    ?= auto
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help search test check format bench gpu clean
+.PHONY: help search test check docs format bench gpu clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make search   install, run a search on scikit-learn's digits, export the best trial"
 	@echo "make test     run all tests                     (ARGS='-m \"not slow\"' for the quick ones, JOBS=0 one by one)"
-	@echo "make check    formatting, lint, types, layers   (make format repairs the first)"
+	@echo "make check    formatting, lint, types, layers, documentation   (make format repairs the first)"
+	@echo "make docs     build the documentation into docs/_build/html"
 	@echo "make bench    run the benchmarks, draw the plots  (ARGS='search' for one, ARGS='search -- --pairs 3')"
 	@echo "make gpu      run the GPU tests and the GPU benchmark; falls back to the CPU"
 	@echo "make clean    remove .venv and the caches; keeps studies.db, runs and exports"
@@ -32,6 +33,13 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict tuner
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory docs
+
+# No network is needed; a warning (a dead link, a page that no table of contents has) is an error.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/make_reference.py --check
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+	@echo "docs/_build/html/index.html"
 
 format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
@@ -51,7 +59,7 @@ gpu: $(VENV)/.installed-dev
 	if [ -f benchmarks/gpu.py ]; then $(BIN)/python benchmarks/gpu.py --device $$device; fi
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	find tuner tests -name __pycache__ -prune -exec rm -rf {} +
 
 # ------------------------------------------------------------------------------------------------------------- install
