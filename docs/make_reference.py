@@ -1,14 +1,15 @@
-"""Write docs/reference.md: every section, kind and option, from the classes that check the space file.
+"""Write docs/reference.md and docs/reference/: every section, kind and option, from the classes that check a space file.
 
     python docs/make_reference.py [--check]
 
-With --check nothing is written, and the exit status is 1 when the page is not what the classes say.
+With --check nothing is written, and the exit status is 1 when a page is not what the classes say.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -20,32 +21,79 @@ from tuner.config.schema import DEFAULT_KINDS
 from tuner.config.sections import KINDS, TRIAL_SECTIONS
 from tuner.config.targets import refusal
 
-PAGE = Path(__file__).with_name("reference.md")
+DOCS = Path(__file__).parent
+INDEX = "reference.md"
 HEAD = """\
 # Reference: every kind and its options
 
-Made by `python docs/make_reference.py` from the classes that check the space file; do not edit it by hand. *searched*
-says whether an option may stand under `space:`, by the dotted name `section.option`. `tuner schema` prints the same for
-editors, with the limits of every number.
+Made by `python docs/make_reference.py` from the classes that check the space file; do not edit it by hand. One page a
+section. On them, *searched* says whether an option may stand under `space:`, by the dotted name `section.option`.
+`tuner schema` prints the same for editors, with the limits of every number.
+
+| section | kinds |
+| --- | --- |
+"""
+CONTENTS = """
+```{toctree}
+:hidden:
+
 """
 SEARCH_PARTS = ("search.sampler", "search.pruner")
-PLAIN = {"objective": "Objective", "search": "Search", "confirm": "Confirm"}
 
 Schema = Mapping[str, Any]
 
 
-def page() -> str:
-    """The text of the page."""
+def pages() -> dict[str, str]:
+    """The text of every page by its path below docs/."""
     definitions = json_schema()["definitions"]
-    parts = [HEAD, *(_section(name, definitions) for name in (*TRIAL_SECTIONS, *SEARCH_PARTS))]
-    parts += [_plain(name, definitions[title], definitions) for name, title in PLAIN.items()]
-    return "\n".join([*parts, _metrics()])
+    found = {_path(name): _section(name, definitions).replace("\n### ", "\n## ") for name in TRIAL_SECTIONS}
+    found[_path("objective")] = "\n".join([_plain("objective", definitions["Objective"], definitions), _metrics()])
+    search = [_plain("search", definitions["Search"], definitions)]
+    search += [_section(name, definitions) for name in SEARCH_PARTS]
+    search.append(_plain("confirm", definitions["Confirm"], definitions))
+    found[_path("search")] = "\n".join(search)
+    return {INDEX: _index(), **{path: _as_page(text) for path, text in found.items()}}
+
+
+def _path(section: str) -> str:
+    return f"reference/{section.partition('.')[0]}.md"
+
+
+def _as_page(text: str) -> str:
+    """The first heading is the page's title."""
+    return text.replace("## ", "# ", 1)
+
+
+def _index() -> str:
+    rows = [f"| [{name}]({_path(name)}) | {', '.join(_kind_links(name))} |\n" for name in (*TRIAL_SECTIONS, *SEARCH_PARTS)]
+    rows.append(f"| [objective]({_path('objective')}) | the metrics and costs that it can name |\n")
+    rows.append(f"| [search and confirm]({_path('search')}) | budget, workers, lanes; fresh seeds |\n")
+    names = dict.fromkeys(_path(name).removesuffix(".md") for name in (*TRIAL_SECTIONS, "objective", "search"))
+    return "".join([HEAD, *rows, CONTENTS, *(f"{name}\n" for name in names), "```\n"])
+
+
+def _kind_links(section: str) -> Iterator[str]:
+    for names in _titles(section).values():
+        heading = _heading(section, names)
+        anchor = re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-")
+        for name in names:
+            yield f"[`{name}`]({_path(section)}#{anchor})"
+
+
+def _titles(section: str) -> dict[str, list[str]]:
+    """The kinds of a section by the class that has their options."""
+    kinds: dict[str, list[str]] = {}
+    for kind, cls in KINDS.get(section, {}).items():
+        kinds.setdefault(cls.__name__, []).append(kind)
+    return kinds
+
+
+def _heading(section: str, names: list[str]) -> str:
+    return f"{section}: {', '.join(f'`{kind}`' for kind in names)}"
 
 
 def _section(name: str, definitions: Mapping[str, Schema]) -> str:
-    kinds: dict[str, list[str]] = {}
-    for kind, cls in KINDS.get(name, {}).items():
-        kinds.setdefault(cls.__name__, []).append(kind)
+    kinds = _titles(name)
     if not kinds:
         return _plain(name, definitions[name.capitalize()], definitions)
     default = DEFAULT_KINDS.get(name)
@@ -56,7 +104,7 @@ def _section(name: str, definitions: Mapping[str, Schema]) -> str:
         lines += ["Options of all kinds:", "", *_table(name, shared, definitions)]
     for title, names in kinds.items():
         own = {key: item for key, item in definitions[title]["properties"].items() if key not in shared}
-        lines += [f"### {name}: {', '.join(f'`{kind}`' for kind in names)}", ""]
+        lines += [f"### {_heading(name, names)}", ""]
         if definitions[title].get("description"):
             lines += [_inline(definitions[title]["description"]), ""]
         lines += _table(name, own, definitions, required=definitions[title].get("required", ()))
@@ -184,12 +232,15 @@ def _tasks(info: MetricInfo) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="write nothing; 1 when the page is stale")
-    text = page()
-    if not parser.parse_args().check:
-        PAGE.write_text(text, encoding="utf-8")
-    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-        sys.exit(f"{PAGE.name} is stale: run `python docs/make_reference.py`")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 when a page is stale")
+    is_check = parser.parse_args().check
+    for name, text in pages().items():
+        path = DOCS / name
+        if not is_check:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            sys.exit(f"{name} is stale: run `python docs/make_reference.py`")
 
 
 if __name__ == "__main__":

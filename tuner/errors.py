@@ -57,6 +57,8 @@ class TunerError(Exception):
 
 
 class UsageError(TunerError):
+    """Wrong options on the command line, or wrong arguments of a call."""
+
     exit_code = 2
     kind = "usage"
 
@@ -76,45 +78,63 @@ class ConfigError(TunerError):
 
 
 class DataError(TunerError):
+    """Data that cannot be trained on: labels, shapes, empty splits, missing columns."""
+
     exit_code = 2
     kind = "data"
 
 
 class ChangedError(TunerError):
+    """Space, data or code changed since the study was started."""
+
     exit_code = 2
     kind = "changed"
 
 
 class NotFoundError(TunerError):
+    """A study, a trial, a file or a data set that is not there."""
+
     exit_code = 3
     kind = "not_found"
 
 
 class MissingError(TunerError):
+    """A device, an extra or a package is missing."""
+
     exit_code = 5
     kind = "environment"
 
 
 class StorageError(TunerError):
+    """The database or the disk cannot be used."""
+
     exit_code = 74
     kind = "storage"
 
 
 class OwnedError(TunerError):
+    """Another running driver owns the study."""
+
     exit_code = 75
     kind = "owned"
 
 
 class NoTrialError(TunerError):
+    """No trial completed, so that there is no best one."""
+
     exit_code = 1
     kind = "no_trial"
 
 
 class SearchFailedError(TunerError):
+    """Every trial fails with the same cause."""
+
     exit_code = 1
     kind = "search_failed"
 
 
 class VerificationError(TunerError):
+    """Stored and evaluated numbers differ, or a file is not the one that was stored."""
+
     exit_code = 1
     kind = "verification"
