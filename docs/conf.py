@@ -6,6 +6,8 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from sphinx.application import Sphinx
+
 sys.path.insert(0, str(Path(__file__).parent))  # tuner_command
 
 project = "tuner"
@@ -33,3 +35,14 @@ html_static_path = ["_static"]
 html_css_files = ["tuner.css"]
 html_copy_source = False
 html_show_sphinx = False
+
+
+def _take_stars_as_they_are(
+    _app: Sphinx, _what: str, _name: str, _object: object, _options: object, lines: list[str]
+) -> None:
+    """Docstrings are words, not reStructuredText: `[B, *input shape]` begins no emphasis."""
+    lines[:] = [line.replace("*", "\\*") for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("autodoc-process-docstring", _take_stars_as_they_are)

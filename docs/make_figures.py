@@ -39,9 +39,7 @@ class Figure:
     ) -> None:
         weight = ' font-weight="600"' if bold else ""
         fill = SOFT if soft else INK
-        self._parts.append(
-            f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{fill}"{weight}>{escape(words)}</text>'
-        )
+        self._parts.append(f'<text x="{x}" y="{y}" text-anchor="{anchor}" fill="{fill}"{weight}>{escape(words)}</text>')
 
     def arrow(self, x: float, y: float, to_x: float, to_y: float, *, both: bool = False, dashed: bool = False) -> None:
         start = ' marker-start="url(#tip)"' if both else ""

@@ -1,4 +1,4 @@
-"""Write docs/reference.md and docs/reference/: every section, kind and option, from the classes that check a space file.
+"""Write docs/reference.md and docs/reference/: every section, kind and option, as the classes of the space file say.
 
     python docs/make_reference.py [--check]
 
@@ -65,7 +65,9 @@ def _as_page(text: str) -> str:
 
 
 def _index() -> str:
-    rows = [f"| [{name}]({_path(name)}) | {', '.join(_kind_links(name))} |\n" for name in (*TRIAL_SECTIONS, *SEARCH_PARTS)]
+    rows = [
+        f"| [{name}]({_path(name)}) | {', '.join(_kind_links(name))} |\n" for name in (*TRIAL_SECTIONS, *SEARCH_PARTS)
+    ]
     rows.append(f"| [objective]({_path('objective')}) | the metrics and costs that it can name |\n")
     rows.append(f"| [search and confirm]({_path('search')}) | budget, workers, lanes; fresh seeds |\n")
     names = dict.fromkeys(_path(name).removesuffix(".md") for name in (*TRIAL_SECTIONS, "objective", "search"))

@@ -19,7 +19,9 @@ def test_the_notebook_runs_and_predicts_digits(tmp_path: Path) -> None:
         notebook, timeout=240, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     )
     client.execute()
-    texts = [output.get("data", {}).get("text/plain", "") for cell in notebook.cells for output in cell.get("outputs", [])]
+    texts = [
+        output.get("data", {}).get("text/plain", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    ]
     assert any("'complete'" in text for text in texts)
     assert any(text.startswith("array([0, 1, 2") for text in texts)
     assert (tmp_path / "exports").is_dir()

@@ -1,8 +1,8 @@
 """The pages of docs/ as a person follows them: every block of code is run in a folder of its page, in the page's order.
 
 What a block is follows from its language. `console`: commands, run in this process, searches with a small budget.
-`python`: run, later blocks know the names of earlier ones; one that begins with `# file.py` becomes that file. `yaml`: a
-space file, checked as `tuner check` does; sections that it leaves out are filled in, `# file.yaml` makes it a file.
+`python`: run, later blocks know the names of earlier ones; one that begins with `# file.py` becomes that file. `yaml`:
+a space file, checked as `tuner check` does; sections that it leaves out are filled in, `# file.yaml` makes it a file.
 A comment above a block, which readers do not see, says more: `<!-- code of another library -->` is only parsed,
 `<!-- exits with 2 -->` is what the last command of the block comes to, `<!-- a shell's -->` is not run.
 """
