@@ -229,7 +229,7 @@ def test_every_command_has_its_entry_with_an_example() -> None:
 def test_the_words_of_the_pages_name_options_that_exist() -> None:
     commands = [import_module(f"tuner.cli.{name}").command for name in COMMANDS]
     known = {option for command in commands for parameter in command.params for option in parameter.opts} | {"--help"}
-    for page in PAGES:
+    for page in (page for page in PAGES if page.name != "speed.md"):  # the options there are those of benchmarks
         prose = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
         named = {
             option
