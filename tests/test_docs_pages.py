@@ -37,7 +37,7 @@ PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts
 LANGUAGES = {"console", "python", "yaml", "json", "text"}
 FOREIGN, SHELL = "code of another library", "a shell's"
 OTHER_PROGRAMS = {"pip", "make", "nohup", "kill", "ssh", "cat", "ls", "git", "wandb", "curl", "tail"}
-NOT_RUN = {"dashboard", "plan", "doctor", "reproduce", "confirm"}
+NOT_RUN = {"app", "dashboard", "plan", "doctor", "reproduce", "confirm"}
 """Commands that serve, measure or train for long: their tests are elsewhere; here their options are parsed."""
 N_TRIALS = 4
 SMALL = ("train.epochs=2", "search.threads=1", "search.pruner=none", "confirm=off")
@@ -228,7 +228,8 @@ def test_every_command_has_its_entry_with_an_example() -> None:
 
 def test_the_words_of_the_pages_name_options_that_exist() -> None:
     commands = [import_module(f"tuner.cli.{name}").command for name in COMMANDS]
-    known = {option for command in commands for parameter in command.params for option in parameter.opts} | {"--help"}
+    parameters = [parameter for command in commands for parameter in command.params]
+    known = {option for item in parameters for option in (*item.opts, *item.secondary_opts)} | {"--help"}
     for page in (page for page in PAGES if page.name != "speed.md"):  # the options there are those of benchmarks
         prose = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
         named = {
