@@ -183,6 +183,15 @@ def test_best_exports_what_it_verified_and_optuna_agrees(finished: Path) -> None
     assert study.best_params == best["params"]
 
 
+def test_a_search_exports_its_winner_before_the_last_line_of_json(finished: Path) -> None:
+    result = tuner(*SEARCH, "--export", "model", "--json", folder=finished)
+    assert result.returncode == 0, result.stderr
+    *_, export, done = (json.loads(line) for line in result.stdout.splitlines())
+    assert (export["event"], export["path"], done["event"]) == ("export", "model", "done")
+    assert export["trial"] == done["best"]["trial"]
+    assert (finished / "model" / "model.pt").is_file()
+
+
 def test_weights_that_do_not_give_the_stored_value_are_not_exported(tmp_path: Path) -> None:
     assert tuner(*SEARCH, folder=tmp_path).returncode == 0
     for path in (tmp_path / "runs").glob("mlp/*/epoch-*.pt"):

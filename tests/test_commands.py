@@ -46,7 +46,7 @@ def examples(command: click.Command) -> list[str]:
     """The command lines below the word Examples, without what explains them."""
     _, found, rest = (command.epilog or "").partition("Example")
     lines = re.findall(r"(?m)(?:^  |\$\()(tuner .*?)(?:\)\".*|  .*)?$", rest) if found else []
-    return [line.partition(" > ")[0].strip() for line in lines]
+    return [re.split(r" [|>] ", line)[0].strip() for line in lines]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -44,13 +44,13 @@ def command(
         if as_json:
             options.print_json([export.to_json() for export in exports])
         else:
-            click.echo("\n\n".join(map(_text, exports)))
+            click.echo("\n\n".join(map(text_of, exports)))
         return
     export = best(storage=storage, study=study, trial=trial, out=out, rule=rule)
     if as_json:
         options.print_json(export.to_json())
     else:
-        click.echo(_text(export))
+        click.echo(text_of(export))
 
 
 def _reevaluated(export: Export) -> str:
@@ -74,7 +74,7 @@ def _last_part(export: Export) -> list[tuple[str, Mapping[str, Any]]]:
     return [(part, found[part]) for part in ("test", "val") if part in found][:1]
 
 
-def _text(export: Export) -> str:
+def text_of(export: Export) -> str:
     bundle = export.bundle
     run = f", fresh seed {export.repeat}" if export.repeat else ""
     lines = [

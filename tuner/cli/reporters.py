@@ -130,7 +130,7 @@ def summary(result: SearchResult) -> str:
     lines += confirmed_lines(status)
     if result.ended is Ended.INTERRUPTED:
         lines.append("interrupted, nothing is lost: the same command goes on")
-    elif status.best is not None:
+    elif status.best is not None and not result.is_exported:
         lines.append(f"next: tuner best --study {status.study.name}")
     return "\n".join(lines)
 

@@ -96,15 +96,5 @@ def _describe(content: bytes) -> str:
 
 
 def owner_of(path: Path) -> str:
-    """Who holds the lock, as far as its file and the processes of this machine say; empty for nobody.
-
-    The lock itself is not tried: for that moment a driver that starts would be refused.
-    """
-    try:
-        content = path.read_bytes()
-        owner = json.loads(content)
-    except (OSError, ValueError):
-        return ""
-    if owner["host"] == socket.gethostname() and not Path(f"/proc/{owner['pid']}").exists():
-        return ""  # killed, before it could leave
-    return _describe(content)
+    """Who owns the study of this lock, as far as this machine knows; empty for nobody."""
+    return _describe(path.read_bytes()) if is_owned(path) else ""

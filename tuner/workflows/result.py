@@ -28,3 +28,10 @@ class SearchResult:
     signal: int | None
     storage: str
     paths: StudyPaths
+    is_exported: bool = False
+    """Whether the winner is exported too, which is the next step else."""
+
+    @property
+    def has_winner(self) -> bool:
+        """Whether the search came to its end, and found something."""
+        return self.ended is not Ended.INTERRUPTED and self.status.best is not None
