@@ -336,7 +336,7 @@ def test_prediction_takes_files_and_samples(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "message"),
     (
-        (["nowhere.wav"], r"row 0 \(nowhere.wav\): no such file"),
+        (["nowhere.wav"], r"row 0: nowhere.wav: no such file"),
         ([np.array([])], "row 0: no samples in it"),
         ([np.array([0.0, np.nan])], "row 0: sample 1 is not a finite number"),
         ([np.zeros((3, 100))], "row 0: 3 channels; expected 2"),

@@ -221,7 +221,7 @@ def test_predictions_take_paths_and_images_of_any_size(photos: Path) -> None:
     assert torch.equal(preprocess(np.stack([pixels(number) for number in range(10)])), expected)
     assert torch.equal(preprocess(pixels(0)), expected[:1])
     assert preprocess([pixels(0, 9, 7)[..., 0], pixels(0, 50, 40)]).shape == (2, 3, 5, 5)
-    with pytest.raises(DataError, match=r"input: row 1 \(nowhere.png\): no such file"):
+    with pytest.raises(DataError, match=r"input: row 1: nowhere.png: no such file"):
         preprocess([paths[0], "nowhere.png"])
 
 

@@ -4,6 +4,7 @@
     ├── UsageError         2   wrong options on the command line
     ├── ConfigError        2   the space file: all of its problems at once, each with its place
     ├── DataError          2   the data cannot be trained on (labels, shapes, empty splits, missing columns)
+    │   └── RowError           one row of what is to be predicted
     ├── ChangedError       2   space, data or code changed since the study was started
     ├── NotFoundError      3   a study, a trial, a file or a data set that is not there
     ├── MissingError       5   a device, an extra or a package is missing
@@ -20,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +53,7 @@ class TunerError(Exception):
         self.message = message
         self.where = tuple(where)
 
-    def __reduce__(self) -> tuple[type[TunerError], tuple[str, tuple[Place, ...]]]:
+    def __reduce__(self) -> tuple[type[TunerError], tuple[Any, ...]]:
         return type(self), (self.message, self.where)
 
 
@@ -82,6 +83,18 @@ class DataError(TunerError):
 
     exit_code = 2
     kind = "data"
+
+
+class RowError(DataError):
+    """A row that cannot be predicted; whoever read it from a file knows its place there."""
+
+    def __init__(self, row: int, problem: str) -> None:
+        super().__init__(f"input: row {row}: {problem}")
+        self.row = row
+        self.problem = problem
+
+    def __reduce__(self) -> tuple[type[TunerError], tuple[Any, ...]]:
+        return type(self), (self.row, self.problem)
 
 
 class ChangedError(TunerError):

@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner.data.scaling import Array
-from tuner.errors import DataError
+from tuner.errors import RowError
 
 Scale = Literal["standard", "minmax", "robust", "quantile", "piecewise", "none"]
 
@@ -263,7 +263,7 @@ class DateColumn:
             try:
                 found[row] = parse_date(value, self.format)
             except ValueError as error:
-                raise DataError(f"input: row {row}: column {self.name!r}: {error}") from error
+                raise RowError(row, f"column {self.name!r}: {error}") from error
         return found
 
 
@@ -320,7 +320,7 @@ def read_numbers(name: str, values: Array) -> Array:
         try:
             numbers[row] = math.nan if is_missing(value) else float(value)
         except (TypeError, ValueError) as error:
-            raise DataError(f"input: row {row}: column {name!r}: {value!r} is not a number") from error
+            raise RowError(row, f"column {name!r}: {value!r} is not a number") from error
     return numbers
 
 

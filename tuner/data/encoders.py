@@ -14,7 +14,7 @@ from tuner.data.fitting import Fit, fitted, images_in, opened
 from tuner.data.items import is_pil, stored_form
 from tuner.data.named import NamedEncoder
 from tuner.data.scaling import Array
-from tuner.errors import DataError
+from tuner.errors import DataError, RowError
 
 BEYOND = "tokens from"
 """How it begins what is said of tokens that the vocabulary has not."""
@@ -182,8 +182,7 @@ def _stack(items: Any, encoder: ImageEncoder | TensorEncoder) -> Array:
         try:
             rows.append(encode_item(item, encoder))
         except ValueError as error:
-            name = f"row {number} ({item})" if isinstance(item, (str, Path)) else f"row {number}"
-            raise DataError(f"input: {name}: {error}") from error
+            raise RowError(number, f"{item}: {error}" if isinstance(item, (str, Path)) else str(error)) from error
     return np.stack(rows)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from tuner.data.info import InputField
 from tuner.data.items import stored_form
 from tuner.data.scaling import Array, Scaling, float_scaling
-from tuner.errors import DataError
+from tuner.errors import DataError, RowError
 
 LARGEST_EXACT = 2**24
 """Above it not every whole number is a float32."""
@@ -83,7 +83,7 @@ class NamedEncoder:
             try:
                 rows.append(self.encode_item(item))
             except ValueError as error:
-                raise DataError(f"input: row {number}: {error}") from error
+                raise RowError(number, str(error)) from error
         return np.stack(rows) if rows else np.empty((0, *self.shape), np.float32)
 
     def _items_of(self, source: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from tuner.data.info import Layout
 from tuner.data.scaling import Array
 from tuner.data.wav import Sound, as_samples, read_wav, resampled, with_channels, with_length
-from tuner.errors import DataError
+from tuner.errors import RowError
 
 SILENCE = 1e-6
 """Added to power before the logarithm: -60 dB of a full-scale sine's mean square."""
@@ -77,8 +77,8 @@ class SoundEncoder:
             try:
                 samples.append(self.fitted(self._sound(item)))
             except ValueError as error:
-                name = f"row {number} ({item})" if isinstance(item, (str, Path)) else f"row {number}"
-                raise DataError(f"input: {name}: {error}") from error
+                problem = f"{item}: {error}" if isinstance(item, (str, Path)) else str(error)
+                raise RowError(number, problem) from error
         pieces = [self.computed(np.stack(samples[at : at + AT_ONCE])) for at in range(0, len(samples), AT_ONCE)]
         return np.concatenate(pieces)
 

@@ -23,7 +23,7 @@ from tuner.data.columns import (
     is_missing,
 )
 from tuner.data.scaling import Array
-from tuner.errors import DataError
+from tuner.errors import DataError, RowError
 
 __all__ = [
     "LARGEST_EXACT",
@@ -117,9 +117,7 @@ class TableEncoder:
         for name, values in columns.items():
             if values.dtype == np.float64 and np.isinf(values).any():
                 row = int(np.flatnonzero(np.isinf(values))[0])
-                raise DataError(
-                    f"input: row {row}: column {name!r}: infinite; give a finite number, or leave it missing"
-                )
+                raise RowError(row, f"column {name!r}: infinite; give a finite number, or leave it missing")
         return self.encode_columns(columns)
 
     def encode_columns(self, columns: Columns) -> Array:

@@ -20,7 +20,7 @@ from tuner.config.messages import suggestion
 from tuner.config.schema.text import Tokenizer
 from tuner.data.scaling import Array
 from tuner.data.subwords import Subwords
-from tuner.errors import DataError
+from tuner.errors import DataError, RowError
 
 PADDING, UNKNOWN = 0, 1
 N_SPECIAL = 2
@@ -178,7 +178,7 @@ def texts_of(source: Any, column: str) -> list[str]:
     texts = [item[_present(column, list(item))] if isinstance(item, Mapping) else item for item in source]
     for row, text in enumerate(texts):
         if not isinstance(text, str):
-            raise DataError(f"input: row {row}: expected a text, got {type(text).__name__}")
+            raise RowError(row, f"expected a text, got {type(text).__name__}")
     return [str(text) for text in texts]
 
 
