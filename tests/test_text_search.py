@@ -96,7 +96,7 @@ def test_sentences_are_searched_exported_and_told_apart(tmp_path: Path, monkeypa
     rows = np.load(next((tmp_path / "again").glob("*/val_rows.npy")))
     with torch.inference_mode():
         batches = eval_batches(data.val, data.preprocess, device="cpu")
-        expected = torch.cat([model.loss.probabilities(model.module(x)) for x, _ in batches]).numpy()
+        expected = torch.cat([model.score(x) for x, _ in batches]).numpy()
     assert np.array_equal(model.predict_proba([texts[row] for row in rows]), expected)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,10 +86,12 @@ def best(
     trial: int | None = None,
     out: str | Path | None = None,
     pick: str | None = None,
+    formats: Sequence[str] = ("pt",),
 ) -> Path:
     """Export the best trial (or `trial`), after re-evaluating its weights; returns the folder.
 
-    With several objectives `pick` says which one of the front: "knee" (the default) or "accuracy=0.7,params=0.3".
+    `formats` are written beside the weights: "safetensors", "onnx", "pt2". With several objectives `pick` says which
+    one of the front: "knee" (the default) or "accuracy=0.7,params=0.3".
     """
     from tuner.workflows.best import best as export
 
@@ -100,13 +102,16 @@ def best(
         trial=trial,
         out=Path(out) if out is not None else None,
         rule=pick,
+        formats=formats,
     ).path
 
 
 def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:
     """Load an export: `.module` (evaluation mode), `.predict(x)`, `.predict_proba(x)`, `.labels`.
 
-    `allow_code=True` is needed when the config names python targets: their files are imported and run.
+    `path` is its folder, or a .safetensors, .onnx or .pt2 file of it, which needs nothing beside it.
+    `allow_code=True` is needed when the config names python targets: their files are imported and run. .onnx and .pt2
+    hold the model itself, and need no code.
     """
     from tuner.export.loaded import load as read
 

@@ -12,6 +12,7 @@
     ├── OwnedError        75   another running driver owns the study
     ├── NoTrialError       1   no trial completed
     ├── SearchFailedError  1   every trial fails with the same cause
+    ├── ExportError        1   the model cannot be written in a format
     └── VerificationError  1   stored and re-evaluated numbers differ
 
 A user never sees a traceback for any of these: the command line prints `str(error)` and exits with `exit_code`.
@@ -144,6 +145,11 @@ class SearchFailedError(TunerError):
 
     exit_code = 1
     kind = "search_failed"
+
+
+class ExportError(TunerError):
+    exit_code = 1
+    kind = "export"
 
 
 class VerificationError(TunerError):

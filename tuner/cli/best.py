@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     from tuner.workflows.best import Export
 
 
-@click.command(epilog="\b\nExamples:\n  tuner best\n  tuner best --study mlp --trial 12 --out models/mlp")
+@click.command(
+    epilog="\b\nExamples:\n  tuner best\n  tuner best --study mlp --trial 12 --out models/mlp\n"
+    "  tuner best --format safetensors,onnx,pt2"
+)
 @click.option(
     "--pick",
     "rule",
@@ -25,28 +28,45 @@ if TYPE_CHECKING:
 )
 @click.option("--trial", type=int, metavar="N", help="Another trial than the best one.")
 @click.option("--out", type=click.Path(path_type=Path), metavar="DIR", help="Folder; default: exports/<study>-<trial>.")
+@click.option(
+    "--format",
+    "formats",
+    metavar="NAMES",
+    default="pt",
+    show_default=True,
+    help="Formats beside the weights, model.pt: safetensors, onnx, pt2; several with commas.",
+)
 @options.study
 @options.storage
 @options.as_json
 def command(
-    rule: str | None, trial: int | None, out: Path | None, study: str | None, storage: str, as_json: bool
+    rule: str | None,
+    trial: int | None,
+    out: Path | None,
+    formats: str,
+    study: str | None,
+    storage: str,
+    as_json: bool,
 ) -> None:
     """Export the best trial, after re-evaluating its weights.
 
     The best trial is the one that fresh seeds confirmed, before that the one with the best value. The stored weights
     are loaded and evaluated on the validation part; nothing is exported unless that gives the stored value. Only here
     are they evaluated on the test part, and once: the score is kept.
+
+    Every format is loaded again and compared with the weights on rows of the validation part before it is kept.
     """
     from tuner.workflows.best import best, best_front
 
+    names = [name.strip() for name in formats.split(",")]
     if rule == "front" and trial is None:
-        exports = best_front(storage=storage, study=study, out=out)
+        exports = best_front(storage=storage, study=study, out=out, formats=names)
         if as_json:
             options.print_json([export.to_json() for export in exports])
         else:
             click.echo("\n\n".join(map(text_of, exports)))
         return
-    export = best(storage=storage, study=study, trial=trial, out=out, rule=rule)
+    export = best(storage=storage, study=study, trial=trial, out=out, rule=rule, formats=names)
     if as_json:
         options.print_json(export.to_json())
     else:
@@ -101,5 +121,10 @@ def text_of(export: Export) -> str:
         ),
         *(f"\n{details_text(details, part)}\n" for part, details in _last_part(export)),
         f"exported to {export.path}: {', '.join(export.files)}",
+        *(
+            f"  {found['file']} is within {found['difference']:.1g} of the weights on {found['rows']} validation rows"
+            for name, found in bundle.formats.items()
+            if name != "pt"
+        ),
     ]
     return "\n".join(lines)

@@ -129,6 +129,8 @@ class EvaluateRequest:
     """False when these weights have their score on the test part already."""
     examines: bool = False
     """Whether the validation part is looked at closely, for a report."""
+    sample: Path | None = None
+    """Where a batch of the validation part is written, with its scores, for comparing formats of the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,6 +141,8 @@ class Evaluation:
     data: DataInfo
     preprocess: dict[str, object]
     n_outputs: int
+    n_params: int | None = None
+    """Parameters of the model; None of own training code."""
     details: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By part, what `tuner.training.details` tells of it."""
     examined: dict[str, Any] = field(default_factory=dict)

@@ -235,6 +235,8 @@ class Runner:
         except Exception as error:  # the user's own code can raise anything
             raise VerificationError(f"trial {job.trial} cannot be evaluated again: {short(error)}") from error
         _write_weights(request.weights, model)
+        if request.sample is not None:
+            _write_sample(request.sample, prepared, scored["val"])
         return Evaluation(
             metrics={name: value for part in scored.values() for name, value in part.metrics.items()},
             details={split: details for split, part in scored.items() if (details := part.details()) is not None},
@@ -242,6 +244,7 @@ class Runner:
             data=prepared.info,
             preprocess=prepared.preprocess.to_json(),
             n_outputs=loss.n_outputs(prepared.info),
+            n_params=sum(parameter.numel() for parameter in model.parameters()),
         )
 
 
@@ -310,6 +313,16 @@ def _examined(prepared: Prepared, scored: Scored) -> dict[str, Any]:
 
 def _write_weights(path: Path, model: nn.Module) -> None:
     write_tensors(path, {name: tensor.cpu().contiguous() for name, tensor in model.state_dict().items()})
+
+
+def _write_sample(path: Path, prepared: Prepared, scored: Scored) -> None:
+    """A batch of the validation part as the model sees it, and what the evaluation made of it where it keeps that."""
+    batches = eval_batches(prepared.val, prepared.preprocess, device="cpu", limit=1)
+    x_B, _ = next(iter(batches))
+    scores = None
+    if prepared.info.task != "language" and scored.outputs.is_finite:
+        scores = torch.from_numpy(scored.outputs.scores[: len(x_B)]).float()
+    write_tensors(path, {"inputs": x_B.contiguous(), "scores": scores})
 
 
 def _try_out(request: PrepareRequest, prepared: Prepared) -> None:

@@ -57,13 +57,19 @@ class Bundle:
     """By part, what each class or target came to, and the confusion of classes; see `tuner.training.details`."""
     objectives: Mapping[str, float] = field(default_factory=dict)
     """Several objectives by name, as the search had them; empty for one."""
+    n_params: int | None = None
+    """Parameters of the model; None of own training code."""
+    formats: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By format its `file`, over how many `rows` of the validation part it was compared with the weights, and the
+    largest `difference`; empty where there are only the weights."""
     confirmed: Mapping[str, Any] | None = None
     """What fresh seeds say of this trial: mean, std, seeds ...; None when it is not the confirmed winner."""
 
     def to_json(self) -> dict[str, Any]:
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
-        if not self.objectives:
-            del plain["objectives"]
+        for name in ("objectives", "formats"):
+            if not plain[name]:
+                del plain[name]
         return {
             "format": FORMAT,
             **plain,
@@ -97,6 +103,29 @@ class Bundle:
             if not (folder / name).is_file() or sha256_of(folder / name) != bundle.files.get(name):
                 raise VerificationError(f"{folder / name}: missing or changed since it was exported; export it again")
         return bundle
+
+    def to_texts(self, **more: Any) -> dict[str, str]:
+        """The same, and `more`, as JSON by key: the metadata of formats that are one file.
+
+        `bundle_format` is what bundle.json calls `format`, which is a word of safetensors' own.
+        """
+        plain = {**self.to_json(), "files": {}, **more}
+        plain["bundle_format"] = plain.pop("format")
+        return {name: json.dumps(value, allow_nan=False) for name, value in plain.items()}
+
+    @classmethod
+    def from_texts(cls, texts: Mapping[str, str], path: Path) -> Bundle:
+        """Read what `to_texts` gave; UsageError when a file has nothing of the kind."""
+        if "bundle_format" not in texts:
+            raise UsageError(f"{path}: not exported by tuner: its metadata has no labels and no preprocessing")
+        try:
+            if json.loads(texts["bundle_format"]) != FORMAT:
+                raise VerificationError(f"{path}: format {texts['bundle_format']}, this tuner reads {FORMAT}")
+            names = {*cls.__dataclass_fields__} & texts.keys()
+            return cls._from_json({name: json.loads(texts[name]) for name in names})
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            problem = str(error).partition("\n")[0]
+            raise VerificationError(f"{path}: its metadata cannot be read ({problem}); export it again") from error
 
     @classmethod
     def _from_json(cls, plain: dict[str, Any]) -> Bundle:

@@ -5,28 +5,29 @@ N texts, L characters of one, V characters that are known.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from tuner.data.preprocess import Preprocess
 from tuner.data.tokens import N_SPECIAL, texts_of
 from tuner.errors import UsageError
-from tuner.optim.losses import LossFunction
+
+Score = Callable[[Tensor], Tensor]
 
 
-def next_probabilities(module: nn.Module, loss: LossFunction, preprocess: Preprocess, source: Any) -> np.ndarray:
+def next_probabilities(score: Score, preprocess: Preprocess, source: Any) -> np.ndarray:
     """The probabilities [N, V] of the character after each text, whatever their lengths."""
-    rows = [_next(module, loss, preprocess, text) for text in texts_of(source, "text")]
+    rows = [_next(score, preprocess, text) for text in texts_of(source, "text")]
     probabilities: np.ndarray = torch.stack(rows).numpy()
     return probabilities
 
 
 def continuation(
-    module: nn.Module,
-    loss: LossFunction,
+    score: Score,
     preprocess: Preprocess,
     prompt: str,
     n: int,
@@ -41,15 +42,14 @@ def continuation(
     names: Any = preprocess.encoder
     text = prompt
     for _ in range(n):
-        known_V = _next(module, loss, preprocess, text)[N_SPECIAL:]
+        known_V = _next(score, preprocess, text)[N_SPECIAL:]
         text += names.tokens.tokens[_drawn(known_V, temperature, generator)]
     return text[len(prompt) :]
 
 
-def _next(module: nn.Module, loss: LossFunction, preprocess: Preprocess, text: str) -> Tensor:
+def _next(score: Score, preprocess: Preprocess, text: str) -> Tensor:
     with torch.inference_mode():
-        logits_1LV = module(preprocess([text])).float()
-        return loss.probabilities(logits_1LV)[0, -1]
+        return score(preprocess([text]))[0, -1]
 
 
 def _drawn(probabilities_V: Tensor, temperature: float, generator: torch.Generator) -> int:

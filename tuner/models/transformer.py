@@ -170,7 +170,7 @@ class Encoder(nn.Module):
         real_BL = real_places(x, self.padding)
         x_BLW: Tensor = self.entry(x)
         if self.cls_W is not None:
-            x_BLW = torch.cat([self.cls_W.expand(len(x_BLW), 1, -1), x_BLW], dim=1)
+            x_BLW = torch.cat([self.cls_W.expand(x_BLW.shape[0], 1, -1), x_BLW], dim=1)
             real_BL = None if real_BL is None else functional.pad(real_BL, (1, 0), value=True)
         x_BLW = self.positions(x_BLW)
         # Padding is behind all that counts, so that who does not look ahead does not look at it.

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from tuner.config.code import data_code, fingerprints, targets_of
-from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
-from tuner.config.schema.losses import PythonLoss
-from tuner.config.schema.model_kinds.hub import Hub
-from tuner.config.schema.optimizers import PythonOptimizer
+from tuner.config.code import fingerprints, targets_of
+from tuner.config.schema import TrialConfig
 from tuner.config.spec import Spec
 from tuner.control.winner import Confirmed
-from tuner.errors import NotFoundError, UsageError, VerificationError
+from tuner.errors import ExportError, NotFoundError, UsageError, VerificationError
 from tuner.execution.processes import ProcessExecutor
 from tuner.execution.protocol import EvaluateRequest, Evaluation, PrepareRequest
 from tuner.export import card
 from tuner.export.bundle import CARD, CODE, WEIGHTS, Bundle, replaced_folder, sha256_of, write_bundle
+from tuner.export.code import with_code
 from tuner.paths import DEFAULT_STORAGE, StudyPaths
-from tuner.registry import find_path, target_file
 from tuner.study.confirmed import Standing, best_run, run_detail, standing_of
 from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail
 from tuner.training.events import Checkpoint
@@ -72,6 +70,7 @@ class Export:
             "epoch": bundle.epoch,
             "path": str(self.path),
             "files": list(self.files),
+            "formats": {name: dict(found) for name, found in bundle.formats.items()},
         }
 
 
@@ -82,6 +81,7 @@ def best(
     trial: int | None = None,
     out: Path | None = None,
     rule: str | None = None,
+    formats: Sequence[str] = (),
 ) -> Export:
     """Export a trial to `out` (`exports/<study>-<trial>` by default).
 
@@ -89,9 +89,12 @@ def best(
     of it included. Before anything is confirmed, the best trial of the search. Weights are scored on the test part
     once; from then on the stored score is shown.
 
-    With several objectives `rule` picks one of the front, see `tuner.workflows.pick`. Raises NotFoundError,
-    UsageError, NoTrialError when none is complete, VerificationError when the weights do not give the stored value.
+    With several objectives `rule` picks one of the front, see `tuner.workflows.pick`. `formats` are those of
+    `tuner.export.formats` besides the weights themselves. Raises NotFoundError, UsageError, NoTrialError when none is
+    complete, MissingError when a format takes a package that is not there, VerificationError when the weights do not
+    give the stored value; ExportError when the model cannot be written in a format: the others are written.
     """
+    names = _checked(formats)
     reader = StudyReader.open(storage)
     row = reader.own_study(study)
     paths = StudyPaths.of(storage, row.name)
@@ -99,19 +102,28 @@ def best(
     detail = chosen.detail
     header = reader.header(row)
     folder = out or Path("exports") / f"{row.name}-{detail.row.number}"
-    with replaced_folder(folder) as temporary:
+    with replaced_folder(folder) as temporary, TemporaryDirectory() as scratch:
         stored = read_score(paths.test, checkpoint_of(row, detail).sha256)
-        evaluation, spec = evaluate_again(row, chosen, header, paths, temporary / WEIGHTS, opens_test=stored is None)
+        sample = Path(scratch) / "sample.pt" if names else None
+        evaluation, spec = evaluate_again(
+            row, chosen, header, paths, temporary / WEIGHTS, opens_test=stored is None, sample=sample
+        )
         reevaluated = None if spec.base.is_own_training else _verify(row, detail, evaluation)
         evaluation = _with_test(evaluation, stored, paths, row, detail)
         config = TrialConfig.model_validate_json(json.dumps(detail.config))
-        config = _with_code(config, spec.base_dir, temporary)
+        config = with_code(config, spec.base_dir, temporary)
         bundle = _bundle(row, chosen, evaluation, config, header, fingerprints(targets_of(config), temporary / CODE))
+        problems: tuple[str, ...] = ()
+        if sample is not None:
+            from tuner.export.exporting import write_formats  # with torch, which the weights alone do not take
+
+            written_as = write_formats(temporary, bundle, names, sample)
+            bundle, problems = replace(bundle, formats=written_as.formats), written_as.problems
         (temporary / CARD).write_text(card.render(bundle), encoding="utf-8")
         written = sorted(path for path in temporary.rglob("*") if path.is_file())
         files = {path.relative_to(temporary).as_posix(): sha256_of(path) for path in written}
         write_bundle(temporary, replace(bundle, files=files))
-    return Export(
+    export = Export(
         bundle=Bundle.read(folder),
         reevaluated=reevaluated,
         path=folder,
@@ -120,9 +132,28 @@ def best(
         repeat=chosen.repeat,
         scored_before=stored.day if stored else "",
     )
+    if problems:
+        there = ", ".join(export.files)
+        raise ExportError("\n".join((*problems, f"all else is in {folder}: {there}")))
+    return export
 
 
-def best_front(*, storage: str = DEFAULT_STORAGE, study: str | None = None, out: Path | None = None) -> list[Export]:
+def _checked(formats: Sequence[str]) -> tuple[str, ...]:
+    """The formats besides the weights, of which libraries and names are checked before anything is evaluated."""
+    if not set(formats) - {"pt"}:
+        return ()
+    from tuner.export.formats import checked_names
+
+    return checked_names(formats)
+
+
+def best_front(
+    *,
+    storage: str = DEFAULT_STORAGE,
+    study: str | None = None,
+    out: Path | None = None,
+    formats: Sequence[str] = (),
+) -> list[Export]:
     """Export every trial of several objectives' front, each to a folder `<study>-<trial>` of `out` (`exports`)."""
     reader = StudyReader.open(storage)
     row = reader.own_study(study)
@@ -130,10 +161,19 @@ def best_front(*, storage: str = DEFAULT_STORAGE, study: str | None = None, out:
     pick(row, trials, KNEE)  # raises what there is to say about one objective, or an empty front
     numbers = [trial.number for trial in front_rows(trials)]
     folder = out or Path("exports")
-    return [
-        replace(best(storage=storage, study=row.name, trial=number, out=folder / f"{row.name}-{number}"), picked=FRONT)
-        for number in numbers
-    ]
+    exports, problems = [], []
+    for number in numbers:
+        try:
+            one = best(
+                storage=storage, study=row.name, trial=number, out=folder / f"{row.name}-{number}", formats=formats
+            )
+        except ExportError as error:
+            problems.append(error.message)
+        else:
+            exports.append(replace(one, picked=FRONT))
+    if problems:
+        raise ExportError("\n".join(problems))
+    return exports
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,9 +248,12 @@ def evaluate_again(
     *,
     opens_test: bool,
     examines: bool = False,
+    sample: Path | None = None,
 ) -> tuple[Evaluation, Spec]:
     """Evaluate stored weights, and write them to `weights`; VerificationError where the data is another one."""
     spec, detail = Spec.from_json(header["spec"]), chosen.detail
+    if sample is not None and spec.base.is_own_training:
+        raise UsageError("--format: a model of own training code can only be built by that code; take --format pt")
     number, epoch = detail.row.number, detail.row.best_epoch
     attempt = _attempt_of(detail, epoch)
     config = TrialConfig.model_validate_json(json.dumps(detail.config))
@@ -241,6 +284,7 @@ def evaluate_again(
         weights=weights.resolve(),
         opens_test=opens_test,
         examines=examines,
+        sample=sample,
     )
     executor = ProcessExecutor()
     try:
@@ -284,43 +328,6 @@ def _verify(study: StudyRow, detail: TrialDetail, evaluation: Evaluation) -> flo
     return again
 
 
-def _with_code(config: TrialConfig, base_dir: Path, folder: Path) -> TrialConfig:
-    """Copy the user's own files into the export and point the config at the copies."""
-    python = (PythonData, PythonModel, PythonLoss, PythonOptimizer, PythonTrain)
-    sections: dict[str, Any] = {}
-    for name in ("data", "model", "loss", "optimizer", "train"):
-        section = getattr(config, name)
-        path = target_file(section.target, base_dir) if isinstance(section, python) else None
-        if path is not None:
-            sections[name] = section.model_copy(update={"target": _copied(section.target, path, folder, name)})
-    for key, target in data_code(config).items():
-        path = target_file(target, base_dir)
-        if path is not None:
-            data = sections.get("data", config.data)
-            sections["data"] = data.model_copy(update={key: _copied(target, path, folder, "data")})
-    if isinstance(config.model, Hub) and config.model.source == "local":
-        sections["model"] = _with_repository(config.model, base_dir, folder / CODE / "model")
-    return config.model_copy(update=sections)
-
-
-def _copied(target: str, path: Path, folder: Path, section: str) -> str:
-    """Copy a file of the user's code, and name the target in the copy."""
-    copy = folder / CODE / section / path.name  # a folder a section: both may have a file of this name
-    copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(path, copy)
-    return f"{section}/{path.name}:{target.rpartition(':')[2]}"
-
-
-def _with_repository(model: Hub, base_dir: Path, folder: Path) -> Hub:
-    """The modules of the repository: without its history, weights and data."""
-    repository = find_path(model.repo, base_dir)
-    for path in sorted(repository.rglob("*.py")):
-        copy = folder / path.relative_to(repository)
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, copy)
-    return model.model_copy(update={"repo": folder.name})
-
-
 def _bundle(
     study: StudyRow,
     chosen: Chosen,
@@ -346,6 +353,7 @@ def _bundle(
         data=evaluation.data,
         preprocess=evaluation.preprocess,
         n_outputs=evaluation.n_outputs,
+        n_params=evaluation.n_params,
         details=evaluation.details,
         code=code,
         versions=header["versions"],
