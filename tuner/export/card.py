@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from typing import Any
 
-from tuner.export import own_card
+from tuner.export import card_use, card_words, own_card
 from tuner.export.bundle import Bundle
 
 MAX_LISTED = 30
@@ -13,60 +14,54 @@ MAX_LISTED = 30
 
 
 def render(bundle: Bundle) -> str:
-    """Markdown: what the model is, how good it is on which data, and how to use it."""
+    """Markdown: what the model is and is for, how good it is on which data, its limits, and how to use it."""
     if bundle.config.is_own_training:
         return own_card.render(bundle)
-    return "\n".join(
-        [
-            f"# {bundle.study}, trial {bundle.trial}",
-            "",
-            _summary(bundle),
-            *_objectives(bundle),
-            "",
-            "## Metrics",
-            "",
-            *_metrics(bundle),
-            *_baselines(bundle),
-            "",
-            _caution(bundle),
-            *_details(bundle),
-            "",
-            "## Data",
-            "",
-            _sizes(bundle),
-            f"Fingerprint `{bundle.data.fingerprint[:16]}`.",
-            *([f"Classes: {', '.join(bundle.data.labels)}."] if bundle.data.labels else []),
-            "",
-            "## Hyperparameters",
-            "",
-            "| parameter | value |",
-            "|---|---|",
-            *(f"| `{name}` | {value} |" for name, value in bundle.params.items()),
-            "",
-            "## Use",
-            "",
-            "```python",
-            "import tuner",
-            "",
-            f'model = tuner.load("{bundle.study}-{bundle.trial}"{_allow_code(bundle)})',
-            "model.predict(x)  # x as the data source gives it, before preprocessing",
-            "```",
-            "",
-            '`model.pt` is a plain state_dict: `torch.load("model.pt", weights_only=True)`.',
-            "",
-            f"Seed {bundle.config.seed}; "
-            + ", ".join(f"{name} {version}" for name, version in bundle.versions.items())
-            + ".",
-            "",
-        ]
-    )
+    sections = {
+        "": [_summary(bundle), *_objectives(bundle)],
+        "Intended use": card_words.intended_use(bundle),
+        "Metrics": [*_metrics(bundle), *_baselines(bundle), "", _caution(bundle), *_details(bundle)],
+        "Data": [*card_words.data(bundle), "", _sizes(bundle), *_classes(bundle)],
+        "Training": [*card_words.training(bundle), *_parameters(bundle)],
+        "Limits": card_words.limits(bundle),
+        "Use": card_use.how_to_load(bundle),
+        "Licence": [card_words.LICENCE],
+        "Made with": [_versions(bundle)],
+    }
+    lines = [f"# {bundle.study}, trial {bundle.trial}"]
+    for heading, content in sections.items():
+        lines += ["", *([f"## {heading}", ""] if heading else []), *content]
+    return "\n".join([*lines, ""])
 
 
 def _summary(bundle: Bundle) -> str:
+    size = "" if bundle.n_params is None else f" of {bundle.n_params:,} parameters"
     return (
-        f"A `{bundle.config.model.kind}` for {bundle.data.task} on `{bundle.data.kind}`, from a hyperparameter search "
-        f"by `{bundle.metric}`: {bundle.value:.6g} at epoch {bundle.epoch}."
+        f"A `{bundle.config.model.kind}`{size} for {bundle.data.task} on `{bundle.data.kind}`, from a hyperparameter "
+        f"search by `{bundle.metric}`: {bundle.value:.6g} at epoch {bundle.epoch}."
     )
+
+
+def _classes(bundle: Bundle) -> list[str]:
+    labels = bundle.data.labels
+    if not labels:
+        return []
+    shown = ", ".join(labels[:MAX_LISTED])
+    more = f", and {len(labels) - MAX_LISTED} more (in bundle.json)" if len(labels) > MAX_LISTED else ""
+    return ["", f"Classes: {shown}{more}."]
+
+
+def _parameters(bundle: Bundle) -> list[str]:
+    if not bundle.params:
+        return []
+    rows = [f"| `{name}` | {value} |" for name, value in bundle.params.items()]
+    return ["", "What was searched:", "", "| parameter | value |", "|---|---|", *rows]
+
+
+def _versions(bundle: Bundle) -> str:
+    versions = {"tuner": metadata.version("tuner"), **bundle.versions}
+    named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    return f"{named}; data fingerprint `{bundle.data.fingerprint[:16]}`."
 
 
 def _objectives(bundle: Bundle) -> list[str]:
@@ -161,7 +156,3 @@ def _short(value: float | None) -> str:
 def _cell(bundle: Bundle, split: str, name: str) -> str:
     value = bundle.metrics.get(f"{split}/{name}")
     return "" if value is None else f"{value:.4f}"
-
-
-def _allow_code(bundle: Bundle) -> str:
-    return ", allow_code=True" if bundle.code else ""

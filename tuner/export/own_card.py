@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tuner.config.schema import PythonTrain
 from tuner.export.bundle import Bundle
+from tuner.export.card_words import LICENCE, TO_FILL_IN
 
 
 def render(bundle: Bundle) -> str:
@@ -38,6 +39,16 @@ def render(bundle: Bundle) -> str:
             "",
             'state = torch.load("state.pt", weights_only=True)',
             "```",
+            "",
+            "## Intended use, data and limits",
+            "",
+            TO_FILL_IN.format(what="who should use it for what, the data, known failures; tuner knows none of them."),
+            "",
+            "## Licence",
+            "",
+            LICENCE,
+            "",
+            "## Made with",
             "",
             f"The code is in `code/`; the whole config in `bundle.json`. Seed {bundle.config.seed}; "
             + ", ".join(f"{name} {version}" for name, version in bundle.versions.items())
