@@ -20,6 +20,7 @@ from tuner.errors import StorageError, TunerError, UsageError
 COMMANDS: dict[str, str] = {
     "search": "Run a search, or go on with one.",
     "best": "Export the best trial, after re-evaluating its weights.",
+    "predict": "Predict images, tables, texts or arrays with an export.",
     "confirm": "Train the best trials again on fresh seeds.",
     "reproduce": "Train a trial again from what is stored, and compare.",
     "studies": "List the studies of a database.",

@@ -365,6 +365,18 @@ def category_names(values: Array) -> Array:
     return names
 
 
+def as_numbers_are_named(text: str) -> str:
+    """How a category is called where pandas read its column as numbers, or as true and false."""
+    if text.lower() in ("true", "false"):
+        return text.capitalize()
+    for number in (int, float):
+        try:
+            return str(_category_name(number(text)))
+        except (ValueError, OverflowError):
+            continue
+    return text
+
+
 def _category_name(value: Any) -> str | None:
     if isinstance(value, str):
         return value or None

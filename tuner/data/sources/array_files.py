@@ -20,7 +20,7 @@ from tuner.data.sources.arrays import ArrayFile, decoded
 from tuner.data.sources.paths import resolve_existing
 from tuner.errors import DataError, NotFoundError
 
-NPY = ".npy"
+NPY, NPZ = ".npy", ".npz"
 PICKLE = b"\x80"
 
 
@@ -47,6 +47,13 @@ def _path(data: ArrayData, base_dir: Path) -> Path:
     if path.is_dir() and data.kind == "tensors":
         raise DataError(f"{path}: a folder; expected a file that torch.save has written")
     return path
+
+
+def opened(path: Path) -> ArrayFile:
+    """The arrays of a file, whatever they are for; that of a .npy file has the file's name."""
+    if path.suffix == NPY:
+        return ArrayFile(path=path, names=(path.stem,), read=lambda _: _mapped(path))
+    return _npz(path) if path.suffix == NPZ else _tensors(path)
 
 
 # --------------------------------------------------------------------------------------------------------------- NumPy

@@ -95,7 +95,7 @@ class Listing:
         """All images, wherever they lie, for models that look at no classes."""
         parts = {part: folder for part in PARTS if (folder := _part(root, part, Path.is_dir))}
         parts = parts if "train" in parts else {"train": root}
-        found = {part: sorted(_walk(folder)) for part, folder in parts.items()}
+        found = {part: sorted(images_below(folder)) for part, folder in parts.items()}
         if not found["train"]:
             raise DataError(f"{parts['train']}: no images in it ({', '.join(EXTENSIONS)})")
         paths = tuple(path for paths in found.values() for path in paths)
@@ -166,7 +166,7 @@ def _images(folder: Path, labels: tuple[str, ...], data: ImageFolderData, *, is_
             f"{folder / unknown[0]}: the training part has no class {unknown[0]!r}{suggestion(unknown[0], labels)};"
             " remove the folder, or add images of the class for training"
         )
-    by_class = [sorted(_walk(folder / label)) if label in names else [] for label in labels]
+    by_class = [sorted(images_below(folder / label)) if label in names else [] for label in labels]
     for label, paths in zip(labels, by_class, strict=True):
         if not paths and label in names:
             raise DataError(
@@ -175,7 +175,8 @@ def _images(folder: Path, labels: tuple[str, ...], data: ImageFolderData, *, is_
     return by_class
 
 
-def _walk(folder: Path) -> Iterator[str]:
+def images_below(folder: Path) -> Iterator[str]:
+    """Paths of the files that are images by their name; hidden ones are passed over."""
     for path, folders, names in os.walk(folder, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:

@@ -39,6 +39,8 @@ class Dialect:
     decimal: str = "."
     encoding: str = "utf-8"
     missing: tuple[str, ...] = ()
+    as_text: tuple[str, ...] = ()
+    """Columns whose numbers stay the text that they are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +70,10 @@ class TableFile:
         return tuple(self.frame.columns)
 
     def place(self, row: int, column: str) -> str:
-        where = f"{self.path}: row {row}" if self.lines is None else f"{self.path}:{self.lines[row]}"
-        return f"{where}: column {column!r}"
+        return f"{self.row_place(row)}: column {column!r}"
+
+    def row_place(self, row: int) -> str:
+        return f"{self.path}: row {row}" if self.lines is None else f"{self.path}:{self.lines[row]}"
 
 
 def find(path: str, base_dir: Path, option: str = "path") -> Path:
@@ -207,6 +211,7 @@ def _parse(path: Path, content: bytes, dialect: Dialect, n_rows: int) -> Any:
             sep=dialect.delimiter,
             decimal=dialect.decimal,
             na_values=list(dialect.missing),
+            dtype=dict.fromkeys(dialect.as_text, str),
             index_col=False,
             low_memory=False,
             encoding=_without_mark(dialect.encoding),
