@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuner.data.scaling import Array
-from tuner.errors import RowError
+from tuner.errors import DataError, RowError
 
 Scale = Literal["standard", "minmax", "robust", "quantile", "piecewise", "none"]
 

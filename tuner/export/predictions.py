@@ -97,10 +97,10 @@ def _task(model: LoadedModel) -> str:
 
 
 def _labels(model: LoadedModel) -> tuple[str, ...]:
-    data = model.bundle.data
-    if model.labels or _task(model) not in ("classification", "multilabel"):
-        return model.labels if _task(model) != "language" else ()
-    return tuple(map(str, range(data.n_targets)))
+    """What the columns of probabilities are called; of classes without names their numbers."""
+    if _task(model) not in ("classification", "multilabel"):
+        return ()
+    return tuple(map(str, model.labels or range(model.bundle.data.n_targets)))
 
 
 def target_names(model: LoadedModel) -> tuple[str, ...]:
