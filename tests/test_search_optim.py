@@ -131,6 +131,10 @@ def test_a_precision_of_the_space_that_the_device_has_not_ends_a_search_before_i
     (
         ("loss", "loss.kind: [mse, huber]", "space.loss.kind: val/loss is another measure with each loss.kind"),
         ("loss", "loss.delta: {low: 0.5, high: 2.0, when: {loss.kind: huber}}", "with each loss.delta"),
+        ("loss", "loss.kind: [auto, l1]", "space.loss.kind: val/loss is another measure with each loss.kind"),
+        ("loss", "loss.kind: [auto, mse]", ""),
+        ("loss", "data.scale_targets: [true, false]", ""),
+        ("loss", "data.scale_targets: [true, false] # huber", "another measure with each data.scale_targets"),
         ("rmse", "loss.kind: [mse, huber]", ""),
     ),
 )
@@ -138,7 +142,7 @@ def test_trials_are_not_compared_by_the_values_of_different_losses(
     tmp_path: Path, objective: str, entry: str, message: str
 ) -> None:
     path = tmp_path / "space.yaml"
-    kind = "{kind: huber}" if "delta" in entry else "{}"
+    kind = "{kind: huber}" if "delta" in entry or "# huber" in entry else "{}"
     path.write_text(
         f"objective: {{metric: {objective}}}\ndata: {{kind: diabetes}}\nloss: {kind}\nspace:\n  {entry}\n"
         "  optimizer.lr: {low: 0.001, high: 0.1}\n"
@@ -150,3 +154,51 @@ def test_trials_are_not_compared_by_the_values_of_different_losses(
         found = str(error)
     assert message in found
     assert bool(message) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("data", "entry", "message"),
+    (
+        ("{kind: digits, task: autoencoding}", "data.normalize: [true, false]", "space.data.normalize: it changes the"),
+        ("{kind: digits, task: autoencoding}", "data.batch_size: [8, 16]", ""),
+        ("{kind: digits}", "data.normalize: [true, false]", ""),
+        ("{kind: characters, path: x.txt}", "data.lowercase: [true, false]", "space.data.lowercase: trials would be"),
+        ("{kind: characters, path: x.txt}", "data.context: [8, 16]", "space.data.context: trials would be scored on"),
+        (
+            "{kind: series, path: x.csv, target: a, look_back: true, gaps: split}",
+            "data.window: [8, 16]",
+            "space.data.window: windows of different lengths would be scored on different rows, as none crosses a gap",
+        ),
+        ("{kind: series, path: x.csv, target: a, look_back: true}", "data.window: [8, 16]", ""),
+    ),
+)
+def test_what_changes_the_rows_or_units_of_the_score_is_not_searched(
+    tmp_path: Path, data: str, entry: str, message: str
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(f"objective: {{metric: loss}}\ndata: {data}\nspace:\n  {entry}\n")
+    try:
+        load(path)
+        found = ""
+    except ConfigError as error:
+        found = str(error)
+    assert message in found
+    assert bool(message) is bool(found)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "is_refused"),
+    (("[auto, mse]", False), ("[auto, l1]", True), ("[auto, cross_entropy]", False), ("[auto, hinge]", True)),
+)
+def test_the_losses_beside_auto_tell_what_it_measures_where_only_the_data_knows_the_task(
+    tmp_path: Path, kinds: str, is_refused: bool
+) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(f"data: {{kind: csv, path: x.csv, target: y}}\nspace:\n  loss.kind: {kinds}\n")
+    try:
+        load(path)
+        found = ""
+    except ConfigError as error:
+        found = str(error)
+    assert ("space.loss.kind: val/loss is another measure" in found) is is_refused
+    assert bool(found) is is_refused

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from tuner.config.messages import Problems
@@ -18,6 +19,7 @@ from tuner.config.schema import (
     Search,
     Section,
 )
+from tuner.config.schema.losses import AUTO_LOSS
 from tuner.config.schema.metrics import OwnMetric
 from tuner.config.searching import read_objective
 from tuner.space.document import Located
@@ -93,13 +95,18 @@ def check_search(root: Located, objectives: tuple[Objective, ...], search: Searc
         problems.add(node.items.get("pruner") or node, "search.pruner", message)
 
 
-def check_loss(root: Located, objectives: tuple[Objective, ...], space: Space, problems: Problems) -> None:
-    """Trials that are measured by different losses cannot be compared by their loss."""
+def check_loss(
+    root: Located, objectives: tuple[Objective, ...], space: Space, task: str | None, problems: Problems
+) -> None:
+    """Trials that are measured by different losses cannot be compared by their loss.
+
+    `task` is None where only the data can tell it.
+    """
     if all(objective.metric != "loss" for objective in objectives):
         return
     nodes = root.items["space"].items if "space" in root.items else {}
     for parameter in space.parameters:
-        if parameter.name in nodes and _changes_loss(parameter):
+        if parameter.name in nodes and (_changes_loss(parameter, task) or _changes_huber(parameter, root, space)):
             message = (
                 f"val/loss is another measure with each {parameter.name}, so that trials could not be compared by it; "
                 "give objective.metric a metric"
@@ -107,11 +114,28 @@ def check_loss(root: Located, objectives: tuple[Objective, ...], space: Space, p
             problems.add(nodes[parameter.name], f"space.{parameter.name}", message, at_key=True)
 
 
-def _changes_loss(parameter: Parameter) -> bool:
+def _changes_huber(parameter: Parameter, root: Located, space: Space) -> bool:
+    """Whether it changes the unit of huber's `delta`: deviations of the target, where targets are scaled."""
+    if parameter.name != "data.scale_targets":
+        return False
+    kind = root.items["loss"].items.get("kind") if "loss" in root.items else None
+    searched = (other.domain for other in space.parameters if other.name == "loss.kind")
+    kinds = [value for domain in searched if isinstance(domain, Choices) for value in domain.values]
+    return "huber" in (kinds or [kind.value if kind else None])
+
+
+def _changes_loss(parameter: Parameter, task: str | None) -> bool:
     section, _, rest = parameter.name.partition(".")
     if section != "loss":
         return False
     if rest != "kind":
         return rest.partition(".")[0] in _MEASURES
     kinds = parameter.domain.values if isinstance(parameter.domain, Choices) else ()
-    return len({"cross_entropy" if kind in _CROSS_ENTROPIES else kind for kind in kinds if kind != "auto"}) > 1
+    named = {"cross_entropy" if kind in _CROSS_ENTROPIES else str(kind) for kind in kinds if kind != "auto"}
+    return len(named | ({_auto(named, task)} if "auto" in kinds else set())) > 1
+
+
+def _auto(named: AbstractSet[str], task: str | None) -> str:
+    """What `auto` measures beside these; where only the data knows the task, the losses that are named tell it."""
+    kind = AUTO_LOSS[task] if task else "cross_entropy" if named <= {"cross_entropy", "hinge"} else "mse"
+    return "cross_entropy" if kind in _CROSS_ENTROPIES else kind

@@ -11,6 +11,7 @@ from tuner.config import differences, edits, own
 from tuner.config.averages import check_averages
 from tuner.config.bind import PerLayer, UnplaceableError, decode, section_data
 from tuner.config.bounds import check_bounds
+from tuner.config.comparable import check_targets_in_inputs, check_windows
 from tuner.config.compile import Compiled, compile_space
 from tuner.config.constraints import read_constraints
 from tuner.config.expressions import Constraint
@@ -30,7 +31,6 @@ from tuner.config.searching import (
     task_of,
 )
 from tuner.config.sections import KINDS, TRIAL_SECTIONS, Fault, class_of, kind_in, read_section, validate
-from tuner.config.windows import check_windows
 from tuner.errors import ConfigError, Place
 from tuner.space.document import Located, Mark, located, read
 from tuner.space.parameters import Choices, Params, Space
@@ -183,11 +183,12 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
     if not problems:
         check_averages(root, sections.get("train"), compiled.space, problems)
     check_windows(root, sections.get("data"), compiled.space, problems)
+    check_targets_in_inputs(root, sections.get("data"), compiled.space, problems)
     confirm = read_confirm(root, compiled.space, problems, n_objectives=len(objectives or ()) or 1)
     if search is not None:
         check_grid(root, search, compiled.space, problems)
         check_search(root, objectives or (), search, problems)
-    check_loss(root, objectives or (), compiled.space, problems)
+    check_loss(root, objectives or (), compiled.space, task_of(sections.get("data")), problems)
     constraints = read_constraints(root, sections, compiled, objectives or (), recorded.own, problems)
     problems.raise_if_any()
     assert objectives is not None

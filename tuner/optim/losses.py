@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from tuner.config.schema import Augment, AutoLoss, Bce, CrossEntropy, Loss
-from tuner.config.schema.losses import BceWithLogits, Focal, Hinge, Huber, Nll, Poisson, PythonLoss
+from tuner.config.schema.losses import AUTO_LOSS, BceWithLogits, Focal, Hinge, Huber, Nll, Poisson, PythonLoss
 from tuner.data.info import DataInfo
 from tuner.errors import ConfigError, DataError, Place
 from tuner.optim.class_losses import (
@@ -33,14 +33,7 @@ __all__ = ["LossFunction", "build_loss", "check_counts", "check_mixed_targets"]
 N_BINARY = 2
 CPU = torch.device("cpu")
 
-AUTO = {
-    "classification": "cross_entropy",
-    "regression": "mse",
-    "multilabel": "bce",
-    "autoencoding": "mse",
-    "language": "cross_entropy",
-}
-ALL = tuple(AUTO)
+ALL = tuple(AUTO_LOSS)
 TASKS: dict[str, tuple[str, ...]] = {
     "cross_entropy": ("classification", "language"),
     "nll": ("classification",),
@@ -84,10 +77,10 @@ def build_loss(
     It computes on `device` with weights of `dtype`; `base_dir` is the folder of a user's own. Raises ConfigError when
     it does not fit the task, the number of classes or the label smoothing.
     """
-    kind = AUTO[info.task] if config.kind == "auto" else config.kind
+    kind = AUTO_LOSS[info.task] if config.kind == "auto" else config.kind
     if info.task not in TASKS[kind]:
         tasks = " and ".join(TASKS[kind])
-        raise _error("kind", f"{kind} is for {tasks}, this is {info.task}; use auto or {AUTO[info.task]}")
+        raise _error("kind", f"{kind} is for {tasks}, this is {info.task}; use auto or {AUTO_LOSS[info.task]}")
     bound = Bound(info=info, base_dir=base_dir, device=device, dtype=dtype)
     if isinstance(config, AutoLoss):
         return in_target_units(_build_auto(config, kind, bound), kind, info)
@@ -205,7 +198,7 @@ def _pos_weight(config: Bce | BceWithLogits, bound: Bound) -> Tensor | None:
 
 def check_mixed_targets(augment: Augment, config: Loss, info: DataInfo) -> None:
     """ConfigError when the loss takes no shares of classes, which mixup and cutmix make of labels."""
-    kind = AUTO[info.task] if config.kind == "auto" else config.kind
+    kind = AUTO_LOSS[info.task] if config.kind == "auto" else config.kind
     if (augment.mixup or augment.cutmix) and info.task == "classification" and kind not in (*TAKES_SHARES, "python"):
         name = "mixup" if augment.mixup else "cutmix"
         message = f"{kind} takes no mixed labels; use loss.kind {' or '.join(TAKES_SHARES)}, or set it to 0"

@@ -111,6 +111,15 @@ class PythonLoss(Section):
     """What the model returns; auto: values for numbers, else logits."""
 
 
+AUTO_LOSS = {
+    "classification": "cross_entropy",
+    "regression": "mse",
+    "multilabel": "bce",
+    "autoencoding": "mse",
+    "language": "cross_entropy",
+}
+"""What the kind `auto` is for each task."""
+
 Loss = AutoLoss | CrossEntropy | Nll | Bce | BceWithLogits | Focal | Hinge | Mse | L1 | Huber | Poisson | PythonLoss
 LOSS_KINDS: dict[str, type[Loss]] = {
     "auto": AutoLoss,
