@@ -24,6 +24,7 @@ from tuner.errors import ChangedError, ConfigError, DataError, NotFoundError, Se
 from tuner.execution.inline import InlineExecutor
 from tuner.study.queries import StudyReader
 from tuner.training.events import Outcome
+from tuner.workflows.giving_up import MAX_UNDEFINED, GivingUp
 from tuner.workflows.progress import EpochEnded, Note, Progress, TrialFinished
 from tuner.workflows.result import Ended, SearchResult
 from tuner.workflows.search import SearchRequest, search
@@ -289,6 +290,42 @@ def test_a_trial_that_diverges_is_pruned_and_never_the_best() -> None:
     assert result.status.best.number == 0
     reader = StudyReader.open(STORAGE)
     assert reader.trial(reader.study(None), 1).curve[-1].metrics["val/mse"] is None
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    (
+        ("{val: 2, test: 10, stratify: false}", "none of its 2 rows is of class"),
+        ("{folds: 40, test: 10, stratify: false}", "data.split.folds: fold 0 of 40: roc_auc has no value"),
+    ),
+)
+def test_a_metric_without_a_value_on_the_validation_rows_ends_a_search_before_it_begins(
+    split: str, message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        run("objective.metric=roc_auc", f"data.split={split}")
+    assert "such as log_loss" in str(caught.value)
+    assert not Path("studies.db").exists()
+
+
+def test_a_metric_that_is_nan_beside_a_finite_loss_has_a_reason_of_its_own() -> None:
+    Path("mine.py").write_text("def corr(y_true, y_pred):\n    return float('nan')\n")
+    metrics = "metrics=[{target: 'mine.py:corr', direction: maximize}]"
+    recorder = Recorder()
+    run(metrics, "objective.metric=corr", "search.trials=2", recorder=recorder)
+    assert [(row["state"], row["reason"]) for row in trials()] == [("pruned", "undefined")] * 2
+    ends = [shown for shown in recorder.shown if isinstance(shown, TrialFinished)]
+    assert ends[0].message.startswith("val/corr came to nan though the loss is finite")
+
+
+def test_a_search_whose_metric_never_has_a_value_is_given_up() -> None:
+    giving_up = GivingUp()
+    for _ in range(MAX_UNDEFINED - 1):
+        giving_up.was_undefined("val/corr came to nan")
+    with pytest.raises(SearchFailedError, match="no epoch of any has a value to compare them by: val/corr came to nan"):
+        giving_up.was_undefined("val/corr came to nan")
+    giving_up.reported(0.5)
+    giving_up.was_undefined("val/corr came to nan")
 
 
 MODEL = """

@@ -22,7 +22,7 @@ from typing import Literal
 
 from tuner.config import schema
 from tuner.control import pareto
-from tuner.control.controller import DIVERGED, TrialState
+from tuner.control.controller import NOT_FINITE, TrialState
 from tuner.control.first_rung import FirstRung
 
 Mode = Literal["promote", "stop"]
@@ -215,7 +215,7 @@ class Asha:
         self.add(trial, last_epoch)
         for epoch in sorted(curve):
             self.report(trial, epoch, curve[epoch], (vectors or {}).get(epoch, ()))
-        if reason == DIVERGED:
+        if reason in NOT_FINITE:
             self.diverge(trial)
         self.finish(trial, state)
 

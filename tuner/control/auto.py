@@ -18,7 +18,7 @@ from itertools import islice
 import numpy as np
 
 from tuner.control.axes import CellAxis, Floats
-from tuner.control.controller import DIVERGED, NONE, Excesses, TrialState, Values, is_feasible
+from tuner.control.controller import NONE, NOT_FINITE, Excesses, TrialState, Values, is_feasible
 from tuner.control.gaussian import Kernel, OneThread
 from tuner.control.grid import combinations
 from tuner.control.levels import Levels
@@ -159,7 +159,7 @@ class AutoSampler:
         self.add(trial, params)
         for epoch in sorted(curve):
             self.report(trial, epoch, curve[epoch], (vectors or {}).get(epoch, ()))
-        if reason == DIVERGED:
+        if reason in NOT_FINITE:
             self.diverge(trial)
 
     # ------------------------------------------------------------------------------------------------------- suggesting

@@ -34,6 +34,9 @@ class TrialState(StrEnum):
 
 DIVERGED = "diverged"
 """The reason of a pruned trial whose objective was not finite."""
+UNDEFINED = "undefined"
+"""The reason of a pruned trial whose objective had no value beside a loss that had one."""
+NOT_FINITE = (DIVERGED, UNDEFINED)
 INFEASIBLE = "infeasible"
 """The reason of a trial that breaks a constraint, or whose params do not go together."""
 

@@ -21,7 +21,7 @@ from tuner.execution.failures import ended_by, is_out_of_memory, short
 from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.training.lanes import LaneGroup, is_stacked
-from tuner.training.loop import AbortedError, outcome_of, over, resume, train_epoch_alone
+from tuner.training.loop import AbortedError, described, outcome_of, over, resume, train_epoch_alone
 from tuner.training.run import Run
 from tuner.training.steps import TrainStep, build_step
 from tuner.training.tape import TapeError
@@ -195,7 +195,7 @@ class LaneCrew:
                 self.jobs[end.trial] = run.job = replace(job, checkpoints=tuple(newest_first))
             outcome = outcome_of(run, end, decisions[end.trial])
             if outcome is not None:
-                ends.append(self._leave(_end(job, outcome)))
+                ends.append(self._leave(_end(job, outcome, described(end))))
         return ends
 
 
@@ -206,5 +206,5 @@ def free() -> None:
         torch.cuda.empty_cache()
 
 
-def _end(job: TrainJob, outcome: Outcome) -> TrialEnd:
-    return TrialEnd(trial=job.trial, attempt=job.attempt, outcome=outcome)
+def _end(job: TrainJob, outcome: Outcome, message: str = "") -> TrialEnd:
+    return TrialEnd(trial=job.trial, attempt=job.attempt, outcome=outcome, message=message)

@@ -32,6 +32,8 @@ class PrepareRequest:
     threads: int
     precisions: tuple[str, ...] = ()
     """Those of the space, which the device must have too."""
+    metrics: tuple[str, ...] = ()
+    """What objectives and constraints are made of: each must have a value on the validation rows."""
     recorded: Recorded = field(default_factory=Recorded)
     """Metrics of the user's own are tried out, too."""
 

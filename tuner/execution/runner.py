@@ -47,6 +47,7 @@ from tuner.optim.optimizers import build_update
 from tuner.registry import target_file
 from tuner.seeding import derive
 from tuner.training import epoch_probe, probe
+from tuner.training.defined import CHECKED, undefined_on
 from tuner.training.evaluate import Own, Scored, evaluate, predict
 from tuner.training.events import Decision, EpochEnd, TrialEnd
 from tuner.training.examine import examine
@@ -94,8 +95,19 @@ class Runner:
         if needs_scikit_learn(request.metric):
             import_module("sklearn.metrics")  # 3.2 s that would be counted as the first epoch's
         prepared = self._data(request.config.data)
+        self._check_folds(request)
         _try_out(request, prepared)
         return prepared.info
+
+    def _check_folds(self, request: PrepareRequest) -> None:
+        """Metrics that some targets leave without a value need one on every fold, since trials take turns with them."""
+        n_folds = request.config.data.split.folds
+        if n_folds is None or not set(request.metrics).intersection(CHECKED):
+            return
+        for fold in range(n_folds):
+            split = request.config.data.split.model_copy(update={"fold": fold})
+            prepared = self._data(request.config.data.model_copy(update={"split": split}))
+            _refuse_undefined(request, prepared, f"data.split.folds: fold {fold} of {n_folds}: ")
 
     def measure(self, request: MeasureRequest) -> Measured:
         """Training steps of the base config; whatever goes wrong in them is left to the trials, which report it."""
@@ -330,6 +342,7 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     device = torch.device("cpu")
     for precision in (config.train.precision, *request.precisions):
         precision_of(precision, resolve(config.train.device))
+    _refuse_undefined(request, prepared)
     loss = build_loss(config.loss, prepared.info, base_dir=request.base_dir)
     check_counts(config.loss, prepared.train.targets)
     check_mixed_targets(config.data.augment, config.loss, prepared.info)
@@ -357,6 +370,13 @@ def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
     _try_metrics(request, model, (x_B, y_B), loss, prepared.info)
     groups = groups_of(model, config.optimizer, config.model.lr_scales())
     build_update(config.optimizer, groups, device, base_dir=request.base_dir)
+
+
+def _refuse_undefined(request: PrepareRequest, prepared: Prepared, where: str = "") -> None:
+    """Metrics that no prediction could have a value of, on these validation rows: every trial would be in vain."""
+    for name in request.metrics:
+        if reason := undefined_on(name, prepared.info, prepared.val.targets):
+            raise ConfigError(f"{where}{reason}")
 
 
 def _try_metrics(

@@ -24,6 +24,8 @@ class Outcome(StrEnum):
     STOPPED = "stopped"
     ABORTED = "aborted"
     DIVERGED = "diverged"
+    UNDEFINED = "undefined"
+    """An objective had no value, though the losses had one: the metric, and not the training, went wrong."""
     OOM = "oom"
     INFEASIBLE = "infeasible"
     CRASHED = "crashed"
@@ -45,7 +47,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EpochEnd:
-    """One epoch is over and, unless it diverged, its checkpoint is on disk."""
+    """One epoch is over and, if all objectives have a value, its checkpoint is on disk."""
 
     trial: int
     attempt: int
@@ -56,6 +58,8 @@ class EpochEnd:
     checkpoint: Checkpoint | None
     kept: tuple[int, ...] = ()
     """Epochs whose checkpoints are on disk now; empty when there is no new one."""
+    undefined: tuple[str, ...] = ()
+    """Objectives that are nan beside losses that are not."""
     picked: Mapping[str, str] = field(default_factory=dict)
     """What `auto` came to, for people: `{"data": "stored rows, memory-mapped"}`; only in an attempt's first epoch."""
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -60,12 +60,30 @@ class TrialRun(Protocol):
 def outcome_of(run: TrialRun, end: EpochEnd, decision: Decision) -> Outcome | None:
     """How a run ends after an epoch and the driver's word on it; None when it goes on."""
     if end.checkpoint is None:
-        return Outcome.DIVERGED
+        return Outcome.UNDEFINED if end.undefined else Outcome.DIVERGED
     if decision is Decision.STOP:
         return Outcome.STOPPED
     if run.is_over:
         return over(run)
     return Outcome.PAUSED if decision is Decision.PAUSE else None
+
+
+def without_value(job: TrainJob, metrics: Mapping[str, float], train_loss: float) -> tuple[str, ...]:
+    """The objectives that are nan though the losses are finite."""
+    if not all(map(math.isfinite, (train_loss, metrics["val/loss"]))):
+        return ()
+    several = job.goals.keys if job.goals and job.goals.are_several else ()
+    return tuple(name for name in dict.fromkeys((job.metric, *several)) if math.isnan(metrics[name]))
+
+
+def described(end: EpochEnd) -> str:
+    """What is wrong with an epoch whose objectives are undefined; empty for all others."""
+    if not end.undefined:
+        return ""
+    return (
+        f"{' and '.join(end.undefined)} came to nan though the loss is finite: without a value for the rows that "
+        "validate, or for what was predicted for them"
+    )
 
 
 def over(run: TrialRun) -> Outcome:
@@ -107,6 +125,7 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
     value = metrics[run.job.metric]
     values = [value, *(run.job.goals.vector(metrics) if run.job.goals else ())]
     is_finite = all(map(math.isfinite, (train_loss, metrics["val/loss"], *values)))
+    undefined = () if is_finite else without_value(run.job, metrics, train_loss)
     saved = None
     kept: set[int] = set()
     run.epoch = epoch
@@ -132,6 +151,7 @@ def end_epoch(run: Run, epoch: int, train_loss: float, started: float) -> EpochE
         seconds=time.perf_counter() - started,
         checkpoint=saved,
         kept=tuple(sorted(kept)),
+        undefined=undefined,
         picked=picked,
     )
 

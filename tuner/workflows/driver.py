@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 
 from tuner.config.spec import Spec
 from tuner.control.controller import Controller, TrialState, is_feasible
-from tuner.errors import SearchFailedError
 from tuner.execution.protocol import Event, Executor, WorkerLost
 from tuner.faults import fault_point
 from tuner.study.attempts import NewAttempt, OpenTrial
@@ -21,6 +20,7 @@ from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.workflows.driven import AskRecorder, Identity, Records
 from tuner.workflows.ending import Ending
+from tuner.workflows.giving_up import GivingUp
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.placement import Placement
@@ -35,8 +35,6 @@ MAX_RETRIES = 2
 
 A trial that moves on between its faults is not their cause: killed at ten places, it ends as if it had not been.
 """
-MAX_ALIKE = 3
-"""Trials in a row that may fail with the same cause before the search gives up."""
 
 
 class Driver:
@@ -85,7 +83,7 @@ class Driver:
             refuse=lambda run, problem: self._finish(run, TrialState.PRUNED, "infeasible", problem),
             goes_on=lambda: not self._interrupts.count and not self._is_over_time(),
         )
-        self._alike: tuple[str, int] = ("", 0)
+        self._giving_up = GivingUp()
         self._is_aborting = False
         self._is_pausing = False
 
@@ -289,6 +287,7 @@ class Driver:
         value = end.metrics[self._metric]
         run.metrics[end.epoch] = end.metrics
         self._ending.report(end.trial, end.epoch, value)
+        self._giving_up.reported(value)
         decision = self._controller.report(end.trial, end.epoch, value, self._goals.vector(end.metrics))
         if self._is_too_costly(run):
             decision = Decision.STOP
@@ -323,7 +322,7 @@ class Driver:
         if outcome in FAULTS and not is_at_rung:
             self._fault(run, FAULTS[outcome], message, cause)
             return
-        self._alike = ("", 0)
+        self._giving_up.ended()
         if is_at_rung:
             self._rest(run)
         elif outcome is Outcome.PAUSED:
@@ -336,6 +335,8 @@ class Driver:
             outcome, message = Outcome.INFEASIBLE, self._goals.broken(run.config, run.metrics[run.epoch])
         if outcome in PRUNED:
             self._finish(run, TrialState.PRUNED, PRUNED[outcome], message)
+            if outcome is Outcome.UNDEFINED:
+                self._giving_up.was_undefined(message)
         else:
             self._finish(run, TrialState.COMPLETE, COMPLETE[outcome])
 
@@ -361,14 +362,7 @@ class Driver:
             self._supply.waiting.insert(0, run)
             return
         self._finish(run, TrialState.FAILED, reason, message)
-        count = self._alike[1] + 1 if self._alike[0] == cause else 1
-        self._alike = (cause, count)
-        if count >= MAX_ALIKE:
-            raise SearchFailedError(
-                f"{count} trials in a row failed alike: {message}\n"
-                f"see {self._identity.logs_of(run.trial)}; "
-                "after mending it the same command goes on with the trials that are left"
-            )
+        self._giving_up.failed(cause, message, self._identity.logs_of(run.trial))
 
     def _finish(self, run: OpenRun, state: TrialState, reason: str, message: str = "") -> None:
         best_epoch, _ = self._controller.best_epoch(run.trial)

@@ -73,6 +73,7 @@ def place(spec: Spec, paths: StudyPaths, executor: Executor, earlier: Earlier) -
         data_dir=paths.data,
         threads=planned.thread_choices[0],
         precisions=spec.choices_of("train.precision"),
+        metrics=tuple(sorted(spec.goals.metrics)),
         recorded=spec.recorded,
     )
     info = executor.prepare(request)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tuner.config.goals import Metrics
 from tuner.config.schema import TrialConfig
-from tuner.control.controller import DIVERGED
+from tuner.control.controller import DIVERGED, UNDEFINED
 from tuner.execution.protocol import Seat
 from tuner.space.parameters import Params
 from tuner.training.early_stopping import BestEpoch
@@ -17,6 +17,7 @@ FAULTS = {Outcome.CRASHED: "crashed", Outcome.KILLED: "killed"}
 PRUNED = {
     Outcome.STOPPED: "pruned",
     Outcome.DIVERGED: DIVERGED,
+    Outcome.UNDEFINED: UNDEFINED,
     Outcome.OOM: "oom",
     Outcome.INFEASIBLE: "infeasible",
     Outcome.ABORTED: "timeout",
