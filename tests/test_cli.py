@@ -136,7 +136,7 @@ def test_six_errors_are_six_located_messages_and_nothing_is_created(tmp_path: Pa
 
 
 def test_check_describes_a_valid_space_without_running_it(tmp_path: Path) -> None:
-    result = tuner("check", "--space", "mlp.yaml", folder=tmp_path)
+    result = tuner("check", "--space", "mlp.yaml", "--no-data", folder=tmp_path)
     assert result.returncode == 0
     assert re.search(r"optimizer\.lr +0\.0001 to 0\.1, log", result.stdout)
     assert re.search(r"optimizer\.momentum .* optimizer\.kind is sgd or rmsprop", result.stdout)

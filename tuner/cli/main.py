@@ -28,7 +28,7 @@ COMMANDS: dict[str, str] = {
     "trials": "List the trials of a study.",
     "show": "Show one trial: config, curve, attempts.",
     "logs": "Print the log of one trial.",
-    "check": "Validate a space file; nothing is run.",
+    "check": "Validate a space file and try its ends; nothing is searched.",
     "data": "Look at the data of a space file.",
     "plan": "Forecast the time and memory of a search.",
     "report": "Write the report of a study as one HTML page, or as Markdown.",

@@ -19,8 +19,13 @@ def base_params(space: Space, base: BaseModel) -> dict[str, Scalar]:
     params: dict[str, Scalar] = {}
     for parameter in space.parameters:
         if parameter.is_active(params):
-            params[parameter.name] = _value(parameter, _find(base, parameter.name))
+            params[parameter.name] = base_value(parameter, base)
     return params
+
+
+def base_value(parameter: Parameter, base: BaseModel) -> Scalar:
+    """The base config's value of one parameter, as `base_params` has it."""
+    return _value(parameter, _find(base, parameter.name))
 
 
 _ABSENT = object()

@@ -12,7 +12,7 @@ from tuner.space.parameters import Choices, Domain, Parameter, Params, Scalar, S
 
 def random_params(space: Space, random: np.random.Generator) -> dict[str, Scalar]:
     """Params as a sampler without history draws them."""
-    return _walk(space, lambda parameter: _drawn(parameter.domain, random))
+    return walk(space, lambda parameter: _drawn(parameter.domain, random))
 
 
 def corners(space: Space, matters: Callable[[str], bool]) -> Iterator[dict[str, Scalar]]:
@@ -21,20 +21,21 @@ def corners(space: Space, matters: Callable[[str], bool]) -> Iterator[dict[str, 
     Conditions decide which parameters exist in a corner. For choices high is the first and low the last; the corners
     of a parameter of many choices are all of them.
     """
-    yield _walk(space, lambda parameter: _ends(parameter.domain)[0])
-    yield _walk(space, lambda parameter: _ends(parameter.domain)[-1])
+    yield walk(space, lambda parameter: ends(parameter.domain)[0])
+    yield walk(space, lambda parameter: ends(parameter.domain)[-1])
     for varied in space.parameters:
         if not matters(varied.name):
             continue
-        for end in _ends(varied.domain)[1:]:
+        for end in ends(varied.domain)[1:]:
             yield _corner(space, varied, end)
 
 
 def _corner(space: Space, varied: Parameter, end: Scalar) -> dict[str, Scalar]:
-    return _walk(space, lambda parameter: end if parameter is varied else _ends(parameter.domain)[0])
+    return walk(space, lambda parameter: end if parameter is varied else ends(parameter.domain)[0])
 
 
-def _walk(space: Space, value_of: Callable[[Parameter], Scalar]) -> dict[str, Scalar]:
+def walk(space: Space, value_of: Callable[[Parameter], Scalar]) -> dict[str, Scalar]:
+    """Params whose conditions hold, each with the value that `value_of` gives it."""
     params: dict[str, Scalar] = {}
     for parameter in space.parameters:
         if parameter.is_active(params):
@@ -49,7 +50,8 @@ def _drawn(domain: Domain, random: np.random.Generator) -> Scalar:
     return axis.decode(float(random.uniform()))
 
 
-def _ends(domain: Domain) -> tuple[Scalar, ...]:
+def ends(domain: Domain) -> tuple[Scalar, ...]:
+    """High and low of a range; all choices, of which the first counts as high and the last as low."""
     return domain.labels if isinstance(domain, Choices) else (domain.high, domain.low)
 
 

@@ -21,6 +21,8 @@ from tuner.execution.protocol import (
     Probed,
     ProbeRequest,
     Seat,
+    Tried,
+    TryRequest,
     Vacancy,
 )
 from tuner.execution.runner import Runner
@@ -47,6 +49,9 @@ class InlineExecutor:
 
     def prepare(self, request: PrepareRequest) -> DataInfo:
         return self._runner.prepare(request)
+
+    def try_out(self, request: TryRequest) -> Tried:
+        return self._runner.try_out(request)
 
     def measure(self, request: MeasureRequest) -> Measured:
         return self._runner.measure(request)

@@ -36,6 +36,8 @@ from tuner.execution.protocol import (
     Refused,
     Seat,
     Start,
+    Tried,
+    TryRequest,
     Vacancy,
     WorkerLost,
 )
@@ -137,19 +139,30 @@ class ProcessExecutor:
         self._first().is_prepared = True
         return info
 
+    def try_out(self, request: TryRequest) -> Tried:
+        tried: Tried | None = self._ask_briefly(request)
+        return tried or Tried(problems=("",) * len(request.configs))
+
     def measure(self, request: MeasureRequest) -> Measured:
+        measured: Measured | None = self._ask_briefly(request)
+        return measured or Measured()
+
+    def _ask_briefly(self, request: TryRequest | MeasureRequest) -> Any:
+        """The first worker's answer; None when it died of the user's model, or hangs in it: its trials will say so."""
         worker = self._first()
+        self._introduce(worker)
         try:
             worker.connection.send(request)
-            if worker.connection.poll(MEASURE_GRACE_S):
-                measured: Measured = worker.connection.recv()
-                return measured
+            while worker.connection.poll(MEASURE_GRACE_S):
+                answer = worker.connection.recv()
+                if isinstance(answer, (Tried, Measured)):
+                    return answer
+                self._note(worker, answer)
         except (EOFError, OSError):
             pass
-        # It died of the user's model, or hangs in it: its trials will say so, in a fresh process.
         _end(worker)
         self._workers[0] = self._new_worker()
-        return Measured()
+        return None
 
     def measure_lanes(self, request: LanesRequest) -> LanesMeasured:
         index = next(index for index, worker in enumerate(self._workers) if worker.is_free)

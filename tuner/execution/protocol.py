@@ -49,6 +49,21 @@ class MeasureRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TryRequest:
+    """Build the parts of configs, and look at one batch with each; the data is prepared."""
+
+    configs: tuple[TrialConfig, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tried:
+    """The answer to a TryRequest."""
+
+    problems: tuple[str, ...]
+    """Of each config why it cannot be trained; empty where nothing speaks against it, or nobody knows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GpuUse:
     """What a trial of the base config takes of a GPU."""
 
@@ -224,6 +239,9 @@ class Executor(Protocol):
 
     def prepare(self, request: PrepareRequest) -> DataInfo:
         """Decode the data; raises the TunerError that it is refused with."""
+
+    def try_out(self, request: TryRequest) -> Tried:
+        """Whether configs could be trained, after `prepare`; what cannot be found out counts as no problem."""
 
     def measure(self, request: MeasureRequest) -> Measured:
         """Measure training steps after `prepare`; empty when that goes wrong in any way."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,13 @@ import torch
 from torch import nn
 
 from tuner.config.metrics import find
-from tuner.config.schema import Data, PythonModel
-from tuner.config.schema.losses import PythonLoss
+from tuner.config.schema import Data, TrialConfig
 from tuner.data.batches import eval_batches
-from tuner.data.feed import check_feed
 from tuner.data.global_rng import seeded
 from tuner.data.info import NO_DATA, DataInfo
 from tuner.data.prepare import NOT_DECODED, Prepared, prepare
-from tuner.device import available, name_of, precision_of, resolve, stored_precision
-from tuner.errors import ConfigError, TunerError, VerificationError
+from tuner.device import available, name_of, resolve, stored_precision
+from tuner.errors import TunerError, VerificationError
 from tuner.execution.failures import short
 from tuner.execution.lanes import Answer, Events, LaneCrew
 from tuner.execution.memory import OwnMemory, Waiting
@@ -37,18 +36,17 @@ from tuner.execution.protocol import (
     PrepareRequest,
     Probed,
     ProbeRequest,
+    Tried,
+    TryRequest,
 )
 from tuner.execution.stored import stored_state, write_tensors
 from tuner.execution.trial_logs import TrialLogs
-from tuner.models.build import build_model, check_output
-from tuner.optim.groups import groups_of
-from tuner.optim.losses import LossFunction, build_loss, check_counts, check_mixed_targets
-from tuner.optim.optimizers import build_update
-from tuner.registry import target_file
-from tuner.seeding import derive
+from tuner.execution.trying import refuse_undefined, try_out
+from tuner.models.build import build_model
+from tuner.optim.losses import LossFunction, build_loss
 from tuner.training import epoch_probe, probe
-from tuner.training.defined import CHECKED, undefined_on
-from tuner.training.evaluate import Own, Scored, evaluate, predict
+from tuner.training.defined import CHECKED
+from tuner.training.evaluate import Scored, evaluate
 from tuner.training.events import Decision, EpochEnd, TrialEnd
 from tuner.training.examine import examine
 from tuner.training.fast_metrics import needs_scikit_learn
@@ -56,7 +54,6 @@ from tuner.training.job import TrainJob
 from tuner.training.lanes_probe import lane_seconds
 from tuner.training.loop import own_of, recorded_by
 from tuner.training.metrics import compute, names_for
-from tuner.training.own_errors import OwnCodeError
 from tuner.training.run import Run, in_precision, is_channels_last, placed
 
 _log = logging.getLogger("tuner")
@@ -82,11 +79,7 @@ class Runner:
         )
 
     def prepare(self, request: PrepareRequest) -> DataInfo:
-        """Decode the data, then try the base config: model, loss, optimizer and the shape of one output.
-
-        Errors of the user's own code are left to the trials, which report them with their traceback; what can be said
-        with certainty (a shape, a loss that does not fit) is refused here.
-        """
+        """Decode the data, then try the base config."""
         self._request = request
         torch.set_num_threads(request.threads)
         if request.config.is_own_training:
@@ -96,7 +89,7 @@ class Runner:
             import_module("sklearn.metrics")  # 3.2 s that would be counted as the first epoch's
         prepared = self._data(request.config.data)
         self._check_folds(request)
-        _try_out(request, prepared)
+        try_out(request, prepared)
         return prepared.info
 
     def _check_folds(self, request: PrepareRequest) -> None:
@@ -107,7 +100,21 @@ class Runner:
         for fold in range(n_folds):
             split = request.config.data.split.model_copy(update={"fold": fold})
             prepared = self._data(request.config.data.model_copy(update={"split": split}))
-            _refuse_undefined(request, prepared, f"data.split.folds: fold {fold} of {n_folds}: ")
+            refuse_undefined(request, prepared, f"data.split.folds: fold {fold} of {n_folds}: ")
+
+    def try_out(self, request: TryRequest) -> Tried:
+        """Whether configs could be trained, as far as one batch tells; the data is prepared."""
+        return Tried(problems=tuple(map(self._problem, request.configs)))
+
+    def _problem(self, config: TrialConfig) -> str:
+        assert self._request is not None, "prepare comes first"
+        try:
+            try_out(replace(self._request, config=config, metrics=()), self._data(config.data), "a kind of the space")
+        except TunerError as error:
+            return str(error)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code: its trials report it
+            _log.warning("a kind of the space could not be tried: %s", short(error))
+        return ""
 
     def measure(self, request: MeasureRequest) -> Measured:
         """Training steps of the base config; whatever goes wrong in them is left to the trials, which report it."""
@@ -335,62 +342,3 @@ def _write_sample(path: Path, prepared: Prepared, scored: Scored) -> None:
     if prepared.info.task != "language" and scored.outputs.is_finite:
         scores = torch.from_numpy(scored.outputs.scores[: len(x_B)]).float()
     write_tensors(path, {"inputs": x_B.contiguous(), "scores": scores})
-
-
-def _try_out(request: PrepareRequest, prepared: Prepared) -> None:
-    config = request.config
-    device = torch.device("cpu")
-    for precision in (config.train.precision, *request.precisions):
-        precision_of(precision, resolve(config.train.device))
-    _refuse_undefined(request, prepared)
-    loss = build_loss(config.loss, prepared.info, base_dir=request.base_dir)
-    check_counts(config.loss, prepared.train.targets)
-    check_mixed_targets(config.data.augment, config.loss, prepared.info)
-    check_feed(prepared, config.data)
-    if isinstance(config.model, PythonModel):
-        target_file(config.model.target, request.base_dir)
-    x_B, y_B = next(iter(eval_batches(prepared.val, prepared.preprocess, device=device, limit=1)))
-    try:
-        model = build_model(
-            config.model,
-            info=prepared.info,
-            n_outputs=loss.n_outputs(prepared.info),
-            base_dir=request.base_dir,
-            seed=derive(request.seed, "try-out"),
-        )
-        is_language = prepared.info.task == "language"
-        check_output(model, x_B[:2], loss.n_outputs(prepared.info), per_token=is_language)
-        if isinstance(config.loss, PythonLoss):
-            loss(model(x_B[:2]), y_B[:2])
-    except TunerError:
-        raise
-    except Exception as error:  # noqa: BLE001 - the user's own code: its trials will report it with its place
-        _log.warning("the base config does not run: %s", short(error))
-        return
-    _try_metrics(request, model, (x_B, y_B), loss, prepared.info)
-    groups = groups_of(model, config.optimizer, config.model.lr_scales())
-    build_update(config.optimizer, groups, device, base_dir=request.base_dir)
-
-
-def _refuse_undefined(request: PrepareRequest, prepared: Prepared, where: str = "") -> None:
-    """Metrics that no prediction could have a value of, on these validation rows: every trial would be in vain."""
-    for name in request.metrics:
-        if reason := undefined_on(name, prepared.info, prepared.val.targets):
-            raise ConfigError(f"{where}{reason}")
-
-
-def _try_metrics(
-    request: PrepareRequest,
-    model: nn.Module,
-    batch: tuple[torch.Tensor, torch.Tensor],
-    loss: LossFunction,
-    info: DataInfo,
-) -> None:
-    """Call the user's own metrics once, on a batch of validation rows and an untrained model."""
-    if not request.recorded.own:
-        return
-    own = Own(functions=request.recorded.own, base_dir=request.base_dir)
-    try:
-        own.values(predict(model, [batch], loss, info), info)
-    except OwnCodeError as error:
-        raise ConfigError(str(error)) from error

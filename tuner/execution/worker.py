@@ -27,6 +27,7 @@ from tuner.execution.protocol import (
     ProbeRequest,
     Refused,
     Start,
+    TryRequest,
 )
 from tuner.execution.runner import Runner
 from tuner.training.job import TrainJob
@@ -81,6 +82,8 @@ def worker_main(connection: Connection) -> None:
                 _train(connection, inbox, runner, message.jobs)
         elif isinstance(message, PrepareRequest):
             _answer(connection, runner.prepare, message)
+        elif isinstance(message, TryRequest):
+            connection.send(runner.try_out(message))
         elif isinstance(message, MeasureRequest):
             connection.send(runner.measure(message))
         elif isinstance(message, LanesRequest):

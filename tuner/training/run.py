@@ -22,7 +22,7 @@ from tuner.device import PrecisionPlan, precision_of, resolve
 from tuner.errors import ConfigError
 from tuner.models.build import build_model
 from tuner.optim.groups import groups_of
-from tuner.optim.losses import LossFunction, build_loss, check_mixed_targets
+from tuner.optim.losses import LossFunction, build_loss, check_counts, check_mixed_targets
 from tuner.optim.optimizers import build_update
 from tuner.optim.plateau import PlateauState
 from tuner.optim.python_optimizer import PythonUpdate
@@ -77,6 +77,7 @@ class Run:
         precision = precision_of(config.train.precision, device)
         dtype = torch.float64 if precision.is_double else torch.float32
         loss = build_loss(config.loss, info, base_dir=job.base_dir, device=device, dtype=dtype)
+        check_counts(config.loss, prepared.train.targets)
         check_mixed_targets(config.data.augment, config.loss, info)
         model = _initial_model(job, info, loss).to(device)
         channels_last = is_channels_last(info, device)

@@ -1,4 +1,4 @@
-"""Validate a space file without running anything."""
+"""Validate a space file without touching data or code: what is in the file alone."""
 
 from __future__ import annotations
 

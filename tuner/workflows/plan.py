@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import sqlite3
 import time
 from collections.abc import Mapping, Sequence
@@ -15,13 +14,12 @@ from typing import Any
 import numpy as np
 
 from tuner.config.lanes import is_free
-from tuner.config.schema import GridSampler, Search, TrialConfig
+from tuner.config.schema import GridSampler, Search
 from tuner.config.spec import Spec, find_file, load
 from tuner.control.draws import corners, distinct, random_params
 from tuner.control.rehearsal import Budget, Cost, Range, Rehearsed, Scenario, rehearse
-from tuner.errors import ConfigError
 from tuner.execution.processes import ProcessExecutor
-from tuner.execution.protocol import Executor, LanesRequest, Probed, ProbeRequest
+from tuner.execution.protocol import Executor, LanesRequest
 from tuner.paths import DEFAULT_STORAGE, StudyPaths
 from tuner.seeding import derive
 from tuner.space.parameters import Params, Space
@@ -29,6 +27,8 @@ from tuner.workflows import machine
 from tuner.workflows.forecast import Forecast, Infeasible, keep
 from tuner.workflows.placement import GPU_CONTEXT_BYTES, Placement
 from tuner.workflows.placing import lane_plan, n_trials_of, place, probe_job
+from tuner.workflows.points import fit_of
+from tuner.workflows.probing import Point, Probing
 
 N_CORNERS = 12
 N_RANDOM = 20
@@ -55,15 +55,6 @@ class PlanRequest:
     storage: str = DEFAULT_STORAGE
     sets: Sequence[str] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Point:
-    """A point of the space, and what a trial there takes."""
-
-    params: Params
-    config: TrialConfig
-    probed: Probed
 
 
 def plan(request: PlanRequest, executor: Executor | None = None) -> Forecast:
@@ -104,7 +95,7 @@ class _Planning:
         n_trials = n_trials_of(spec)
         n_trials = _n_combinations(spec.space, spec.search) if n_trials is None else n_trials
         n_left = math.inf if n_trials is None else max(0, n_trials - n_finished)
-        infeasible_share = _unbindable(spec)
+        infeasible_share = fit_of(spec, N_BOUND).share
         ends, drawn = self._probe()
         free = machine.free_bytes()
         lanes, gain = self._lanes([point for point in drawn if not point.probed.problem] or ends, n_left)
@@ -145,7 +136,7 @@ class _Planning:
 
     # ------------------------------------------------------------------------------------------------------- measuring
 
-    def _probe(self) -> tuple[list[_Point], list[_Point]]:
+    def _probe(self) -> tuple[list[Point], list[Point]]:
         """The base config and the corners; and random points, whose costs are those of trials."""
         spec = self.spec
         if not spec.space.parameters:
@@ -161,39 +152,11 @@ class _Planning:
         drawn_points = [point for point in points if id(point.params) not in ids]
         return corner_points, drawn_points or corner_points
 
-    def _measured(self, points: Sequence[Params]) -> list[_Point]:
-        """Points that could be measured in time, in their order; those that cannot be bound are left out."""
-        bound: list[tuple[Params, TrialConfig]] = []
-        for params in points:
-            try:
-                bound.append((params, self.spec.bind(params)))
-            except ConfigError:
-                continue
-        self.executor.grow(self.placement.workers)
-        folder = self.paths.root / "probes"
-        try:
-            probed = self.executor.probe([self._request(item, folder) for item in enumerate(bound)], TOTAL_S)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-        return [
-            _Point(params=params, config=config, probed=answer)
-            for (params, config), answer in zip(bound, probed, strict=True)
-            if answer is not None
-        ]
+    def _measured(self, points: Sequence[Params]) -> list[Point]:
+        probing = Probing(spec=self.spec, paths=self.paths, executor=self.executor, placement=self.placement)
+        return probing.measured(points, budget_s=PROBE_S, total_s=TOTAL_S)
 
-    def _request(self, item: tuple[int, tuple[Params, TrialConfig]], folder: Path) -> ProbeRequest:
-        number, (_, config) = item
-        placement = self.placement
-        job = replace(
-            probe_job(self.spec, self.paths, placement, config),
-            trial=number,
-            folder=folder / str(number),
-            n_cores=placement.n_cores,
-            device=placement.devices[number % len(placement.devices)],
-        )
-        return ProbeRequest(job=job, budget_s=PROBE_S)
-
-    def _lanes(self, points: Sequence[_Point], n_left: float) -> tuple[int, float]:
+    def _lanes(self, points: Sequence[Point], n_left: float) -> tuple[int, float]:
         """Lanes of some trials that the search would train so, and how much faster they are."""
         lanes = lane_plan(self.spec, self.paths, self.executor, self.placement)
         found = [(point, lanes.size(point.config, n_left, self.placement.workers)) for point in points[:3]]
@@ -208,7 +171,7 @@ class _Planning:
 
     # --------------------------------------------------------------------------------------------------------- playing
 
-    def _play(self, points: Sequence[_Point], unbindable: float, gain: float, n_left: float) -> _Played:
+    def _play(self, points: Sequence[Point], unbindable: float, gain: float, n_left: float) -> _Played:
         from tuner.study.judging import judge_of  # imports Optuna
 
         spec, search = self.spec, self.spec.search
@@ -287,7 +250,7 @@ def _budget(spec: Spec, workers: int, n_trials: int, commit_s: float) -> Budget:
     )
 
 
-def _cost(point: _Point, *, maximize: bool) -> Cost:
+def _cost(point: Point, *, maximize: bool) -> Cost:
     train = point.config.train
     sign = -1.0 if maximize else 1.0
     return Cost(
@@ -301,7 +264,7 @@ def _cost(point: _Point, *, maximize: bool) -> Cost:
     )
 
 
-def _busy(points: Sequence[_Point]) -> float:
+def _busy(points: Sequence[Point]) -> float:
     return float(np.median([point.probed.wait_share for point in points] or [0.0]))
 
 
@@ -320,18 +283,6 @@ def _commit_s(folder: Path) -> float:
             return sorted(times)[len(times) // 2]
     finally:
         path.unlink(missing_ok=True)
-
-
-def _unbindable(spec: Spec) -> float:
-    """The share of the space whose values do not go together, or break a constraint on them."""
-    random = np.random.default_rng(derive(spec.seed, "plan", "bind"))
-    n_bad = 0
-    for _ in range(N_BOUND if spec.space.parameters else 0):
-        try:
-            n_bad += bool(spec.goals.broken(spec.bind(random_params(spec.space, random)), {}))
-        except ConfigError:
-            n_bad += 1
-    return n_bad / N_BOUND
 
 
 def _share(n_bad: int, n: int, unbindable: float) -> Range:

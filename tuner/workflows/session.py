@@ -29,8 +29,10 @@ from tuner.workflows.driven import Identity
 from tuner.workflows.driver import Driver
 from tuner.workflows.ending import Ending
 from tuner.workflows.evolution import Evolution
+from tuner.workflows.feasible import refuse_misfits
 from tuner.workflows.forecast import kept_for
 from tuner.workflows.interrupts import Interrupts
+from tuner.workflows.kinds import refuse_kinds
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.machine import cpu_name
 from tuner.workflows.own import unused_data
@@ -61,7 +63,7 @@ class Session:
         evolution = Evolution.of(self.spec, self.storage, self.source) if self.source else None
         earlier = look_back(self.storage, self.spec)
         with StudyLock(self.paths.lock, self.spec.study):
-            placement, info = self._prepare(earlier)
+            placement, info = self._prepare(earlier, searches=searches)
             store = StudyStore.open(self.storage, self.spec.study)
             try:
                 self._agree(store, info, evolution)
@@ -83,10 +85,13 @@ class Session:
             paths=self.paths,
         )
 
-    def _prepare(self, earlier: Earlier) -> tuple[Placement, DataInfo]:
+    def _prepare(self, earlier: Earlier, *, searches: bool) -> tuple[Placement, DataInfo]:
         empty_database()  # kept for when it is needed: here the first worker is still loading torch
+        misfits = refuse_misfits(self.spec) if searches else ""
         placement, info, note = place(self.spec, self.paths, self.executor, earlier)
-        for message in (note, _thread_change(earlier.threads, placement), unused_data(self.spec, info)):
+        kinds = refuse_kinds(self.spec, self.executor) if searches else []
+        threads = _thread_change(earlier.threads, placement)
+        for message in (misfits, *kinds, note, threads, unused_data(self.spec, info)):
             if message:
                 self.reporter.show(Note(message=message))
         return placement, info
