@@ -123,6 +123,29 @@ def test_points_that_cannot_be_trained_are_named() -> None:
     assert "cannot be trained: model.options.how=fails" in text_of(found)
 
 
+def test_points_that_break_a_constraint_on_weights_are_infeasible() -> None:
+    found = planned('constraints=["params <= 60"]')  # a width of 4 has 35, one of 16 has 131
+    assert 0.2 < found.infeasible.high < 1.0
+    assert found.infeasible.low > 0.1
+    assert found.problems[0].problem.startswith("constraint 'params <= 60' is not met: params is ")
+    assert found.n_params.high <= 60
+
+
+def test_a_search_that_stops_by_itself_is_planned_so() -> None:
+    whole = planned("search.trials=150")
+    assert whole.trials.to_json() == [150.0, 150.0]
+    found = planned("search.trials=150", "search.stop=auto")
+    assert 30.0 <= found.trials.low < 150.0
+    assert found.epochs.low < whole.epochs.low
+
+
+def test_several_objectives_are_planned_with_all_of_their_metrics() -> None:
+    objectives = "objective=[{metric: accuracy}, {metric: f1_macro}]"
+    found = planned(objectives, "search.pruner=median", "search.trials=30", "train.epochs=10")
+    assert found.epochs.low < found.epochs.high == 300.0  # by ranks of two objectives perhaps none is stopped
+    assert found.confirm_s is None
+
+
 def test_the_search_that_follows_says_what_was_planned_and_what_it_took() -> None:
     found = planned()
     result = search(SearchRequest(space="small.yaml"), executor=InlineExecutor())

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuner.control.controller import NONE, Controller, Excesses, TrialState, Values
+from tuner.control.stopping import StoppingRule
 from tuner.space.parameters import Params
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.events import Decision
@@ -64,6 +65,10 @@ class Budget:
     """What the driver takes to begin and end a trial."""
     confirm_top: int = 0
     confirm_seeds: int = 0
+    stops: bool = False
+    """Whether it ends when more trials are not worth it (`search.stop: auto`)."""
+    limit: float | None = None
+    """The best value that there can be, smaller is better; counts where curves were measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +78,8 @@ class Rehearsed:
     seconds: float
     n_epochs: int
     n_stopped: int
+    n_trials: int = 0
+    """Fewer than the budget's where it ended before."""
     confirm_s: float = 0.0
     confirm_epochs: int = 0
 
@@ -200,6 +207,7 @@ class _Play:
     is_measured: bool
     spread: float
     """Of the better half of the measured ends: the unit in which the sampler gets better."""
+    stopping: StoppingRule | None = None
     events: list[tuple[float, int, _Running]] = field(default_factory=list)
     done: list[tuple[float, Cost, int]] = field(default_factory=list)
     """Complete trials: value, cost, epochs."""
@@ -210,19 +218,27 @@ class _Play:
 
     def start(self, now: float) -> bool:
         """The next trial that can be trained, if there is one."""
+        if self.stopping is not None and self.stopping.verdict(self.controller.n_new, self.controller.n_paused):
+            self.controller.end()
         while (job := self.controller.ask()) is not None:
             self.driver_free = now = max(now, self.driver_free) + self.budget.trial_s
             run = self.paused.pop(job.trial, None)
             if run is None:
                 cost = replace(self.costs[int(job.params[INDEX] or 0)], epochs=job.last_epoch)
                 if cost.is_infeasible:
-                    self.controller.finish(job.trial, TrialState.PRUNED)
+                    self.finish(job.trial, TrialState.PRUNED, [])
                     continue
                 best = BestEpoch(maximize=False, patience=cost.patience)
                 run = _Running(trial=job.trial, cost=cost, values=self.values_of(job.trial, cost), best=best)
             heapq.heappush(self.events, (now + run.cost.setup_s + run.cost.epoch_s, run.trial, run))
             return True
         return False
+
+    def finish(self, trial: int, state: TrialState, values: Sequence[float]) -> float | None:
+        found = self.controller.finish(trial, state)
+        if self.stopping is not None:
+            self.stopping.finished(found, dict(enumerate(values, start=1)))
+        return found
 
     def values_of(self, trial: int, cost: Cost) -> list[float]:
         if self.is_measured:
@@ -255,9 +271,9 @@ class _Play:
         decision = self.controller.report(run.trial, run.epoch, value)
         if decision is Decision.STOP:
             self.n_stopped += 1
-            self.controller.finish(run.trial, TrialState.PRUNED)
+            self.finish(run.trial, TrialState.PRUNED, [])
         elif run.epoch >= run.cost.epochs or run.best.is_exhausted:
-            found = self.controller.finish(run.trial, TrialState.COMPLETE)
+            found = self.finish(run.trial, TrialState.COMPLETE, run.values[: run.epoch])
             self.done.append((value if found is None else found, run.cost, run.epoch))
         elif decision is Decision.PAUSE:
             self.paused[run.trial] = run
@@ -294,6 +310,7 @@ def rehearse(
         random=random,
         is_measured=is_measured,
         spread=_spread(costs),
+        stopping=StoppingRule(maximize=False, limit=budget.limit if is_measured else None) if budget.stops else None,
     )
     seconds = play.run()
     confirm_s, confirm_epochs = _confirm(play.done, budget)
@@ -301,6 +318,7 @@ def rehearse(
         seconds=seconds * scenario.speed,
         n_epochs=play.n_epochs,
         n_stopped=play.n_stopped,
+        n_trials=play.controller.next_trial,
         confirm_s=confirm_s * scenario.speed,
         confirm_epochs=confirm_epochs,
     )

@@ -5,7 +5,7 @@ Everything here crosses a pipe, so it is plain and picklable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from pathlib import Path
@@ -129,6 +129,8 @@ class Probed:
     memory_bytes: int | None = None
     """The most that the worker had of its own, besides mapped data; None where the system does not say."""
     gpu_bytes: int | None = None
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """Those that objectives and constraints name."""
     problem: str = ""
     """Why a trial of this config could not be trained; empty when it could."""
 

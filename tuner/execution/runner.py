@@ -168,6 +168,7 @@ class Runner:
             wait_share=waiting.share(),
             memory_bytes=memory.peak_bytes(),
             gpu_bytes=taken.gpu_bytes,
+            costs=taken.costs,
         )
 
     def _data(self, data: Data) -> Prepared:

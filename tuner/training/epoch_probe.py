@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 
@@ -16,6 +16,7 @@ from tuner.data.batches import Batch
 from tuner.data.global_rng import seeded
 from tuner.data.prepare import Prepared
 from tuner.training import checkpoint as checkpoints
+from tuner.training.costs import Costs
 from tuner.training.job import TrainJob
 from tuner.training.loop import end_epoch, train_batches_of, train_epoch_alone
 from tuner.training.own import OwnRun
@@ -39,6 +40,8 @@ class Taken:
     """The objective after each whole epoch that was trained."""
     is_over: bool
     """Whether it stopped early by itself within that curve."""
+    costs: Mapping[str, float] = field(default_factory=dict)
+    """Those that the job's goals name."""
 
 
 def take(job: TrainJob, prepared: Prepared, budget_s: float) -> Taken:
@@ -48,6 +51,7 @@ def take(job: TrainJob, prepared: Prepared, budget_s: float) -> Taken:
         torch.cuda.reset_peak_memory_stats(device)
     started = time.perf_counter()
     run = Run.build(job, prepared)
+    run.measure()
     built_s = time.perf_counter() - started
     step = build_step(run)
     curve: tuple[float, ...] = ()
@@ -64,7 +68,14 @@ def take(job: TrainJob, prepared: Prepared, budget_s: float) -> Taken:
         gpu_bytes=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
         curve=curve,
         is_over=run.best.is_exhausted,
+        costs=_costs(run.costs, epoch_s),
     )
+
+
+def _costs(costs: Costs, epoch_s: float) -> dict[str, float]:
+    """What is known of a trial's costs, whose epochs may have been measured by their parts."""
+    found = costs.metrics()
+    return {**found, **({"epoch_seconds": epoch_s} if "epoch_seconds" in costs.wanted else {})}
 
 
 def take_own(run: OwnRun, budget_s: float) -> Taken:
@@ -90,6 +101,7 @@ def take_own(run: OwnRun, budget_s: float) -> Taken:
         gpu_bytes=torch.cuda.max_memory_allocated(run.job.device) if run.job.device.startswith("cuda") else None,
         curve=tuple(curve),
         is_over=run.best.is_exhausted or run.has_returned,
+        costs=_costs(run.costs, epoch_s),
     )
 
 

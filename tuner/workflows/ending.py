@@ -42,7 +42,7 @@ class Ending:
         timeout_s = None if spec.search.timeout is None else spec.search.timeout - seconds_before
         if spec.search.stop == "never":
             return cls(rule=None, n_trials=n_trials, timeout_s=timeout_s)
-        rule = StoppingRule(maximize=spec.maximize, limit=_limit(spec))
+        rule = StoppingRule(maximize=spec.maximize, limit=limit_of(spec))
         for trial in history:
             if trial.is_finished:
                 is_good = trial.state is TrialState.COMPLETE and is_feasible(trial.constraints)
@@ -72,7 +72,7 @@ class Ending:
         return bool(self.why)
 
 
-def _limit(spec: Spec) -> float | None:
+def limit_of(spec: Spec) -> float | None:
     """The best value that the metric can have: 0 for losses and errors, 1 for scores; None for not known."""
     known = None if spec.base.is_own_training else find(spec.objective.metric)
     if known is None or known.direction != spec.objective.direction:

@@ -93,7 +93,7 @@ def probe_job(spec: Spec, paths: StudyPaths, placement: Placement, config: Trial
         maximize=spec.maximize,
         checkpoints=(),
         folder=paths.root,
-        goals=replace(spec.goals, constraints=(), is_enforced=False) if spec.recorded.own else None,
+        goals=replace(spec.goals, is_enforced=False),
         base_dir=spec.base_dir,
         threads=placement.threads,
         device=placement.devices[0],

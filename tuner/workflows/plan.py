@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from tuner.config.lanes import is_free
-from tuner.config.schema import GridSampler, Search
+from tuner.config.schema import GridSampler, MedianPruner, NoPruner, PercentilePruner, Search
 from tuner.config.spec import Spec, find_file, load
 from tuner.control.draws import corners, distinct, random_params
 from tuner.control.rehearsal import Budget, Cost, Range, Rehearsed, Scenario, rehearse
@@ -24,6 +24,7 @@ from tuner.paths import DEFAULT_STORAGE, StudyPaths
 from tuner.seeding import derive
 from tuner.space.parameters import Params, Space
 from tuner.workflows import machine
+from tuner.workflows.ending import limit_of
 from tuner.workflows.forecast import Forecast, Infeasible, keep
 from tuner.workflows.placement import GPU_CONTEXT_BYTES, Placement
 from tuner.workflows.placing import lane_plan, n_trials_of, place, probe_job
@@ -182,6 +183,7 @@ class _Planning:
         pool += [{}] * n_misfits
         n_played = int(min(n_left, MAX_PLAYED))
         budget = _budget(spec, self.placement.workers, n_played, _commit_s(self.paths.root))
+        rules = _rules(spec)
         random = np.random.default_rng(derive(spec.seed, "rehearsal"))
         rehearsed: list[Rehearsed] = []
         until = time.monotonic() + PLAY_S
@@ -190,7 +192,7 @@ class _Planning:
         ):
             speedup = gain ** random.uniform(0.4, 1.0)  # lanes wait for each other, and are not always full
             scaled = [replace(cost, epoch_s=cost.epoch_s / speedup, setup_s=cost.setup_s / speedup) for cost in costs]
-            judge = judge_of(search, spec.space, pool, max_epochs=spec.max_epochs())
+            judge = judge_of(rules[len(rehearsed) % len(rules)], spec.space, pool, max_epochs=spec.max_epochs())
             rehearsed.append(rehearse(scaled, budget, judge, Scenario.drawn(random, _busy(points)), random))
         mean_epochs = float(np.mean([point.config.train.epochs for point in points if not point.probed.problem] or [0]))
         return _Played.of(
@@ -221,10 +223,11 @@ class _Played:
     ) -> _Played:
         seconds, trials, epochs, confirm_s = [0.0], [0.0], [0.0], [0.0]
         for item in rehearsed:
-            scale = n_left / n_played
+            has_ended = item.n_trials < n_played  # by `search.stop: auto`: more trials would not be more of the same
+            scale = 1.0 if has_ended else n_left / n_played
             if timeout_s is not None:
                 scale = min(scale, timeout_s / max(item.seconds, 1e-6))
-            trials.append(scale * n_played)
+            trials.append(scale * item.n_trials)
             epochs.append(scale * item.n_epochs + item.confirm_epochs)
             seconds.append(scale * item.seconds + item.confirm_s)
             confirm_s.append(item.confirm_s)
@@ -240,6 +243,7 @@ class _Played:
 
 
 def _budget(spec: Spec, workers: int, n_trials: int, commit_s: float) -> Budget:
+    limit = limit_of(spec)
     return Budget(
         n_trials=n_trials,
         workers=workers,
@@ -247,7 +251,17 @@ def _budget(spec: Spec, workers: int, n_trials: int, commit_s: float) -> Budget:
         trial_s=DRIVER_TRIAL_S + 2 * commit_s,
         confirm_top=spec.confirm.top if spec.confirm else 0,
         confirm_seeds=spec.confirm.seeds if spec.confirm else 0,
+        stops=spec.search.stop == "auto",
+        limit=None if limit is None else -limit if spec.maximize else limit,
     )
+
+
+def _rules(spec: Spec) -> list[Search]:
+    """What scenarios take turns with: by ranks of several objectives fewer trials are stopped than by one, if any."""
+    search = spec.search
+    if spec.goals.are_several and isinstance(search.pruner, (MedianPruner, PercentilePruner)):
+        return [search, search.model_copy(update={"pruner": NoPruner()})]
+    return [search]
 
 
 def _cost(point: Point, *, maximize: bool) -> Cost:

@@ -51,10 +51,15 @@ class Probing:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
         return [
-            Point(params=params, config=config, probed=answer)
+            Point(params=params, config=config, probed=self._judged(config, answer))
             for (params, config), answer in zip(bound, probed, strict=True)
             if answer is not None
         ]
+
+    def _judged(self, config: TrialConfig, probed: Probed) -> Probed:
+        """A trial that breaks a constraint on its costs ends as one that cannot be trained does."""
+        broken = "" if probed.problem else self.spec.goals.broken(config, probed.costs)
+        return replace(probed, problem=broken) if broken else probed
 
     def _request(self, number: int, config: TrialConfig, folder: Path, budget_s: float) -> ProbeRequest:
         placement = self.placement
