@@ -22,6 +22,7 @@ from tuner.cli import confirm as confirm_command
 from tuner.cli import logs as logs_command
 from tuner.cli import show as show_command
 from tuner.cli import status as status_command
+from tuner.cli.tables import spread
 from tuner.config.spec import load
 from tuner.errors import NotFoundError, NoTrialError
 from tuner.execution.inline import InlineExecutor
@@ -32,7 +33,7 @@ from tuner.workflows import best as best_workflow
 from tuner.workflows import confirm as confirm_workflow
 from tuner.workflows.best import best
 from tuner.workflows.confirm import confirm
-from tuner.workflows.progress import ConfirmStarted, ConfirmStep, EpochEnded, Progress, TrialFinished
+from tuner.workflows.progress import ConfirmStarted, ConfirmStep, EpochEnded, Note, Progress, TrialFinished
 from tuner.workflows.result import Ended, SearchResult
 from tuner.workflows.search import SearchRequest, search
 
@@ -250,6 +251,34 @@ def test_more_seeds_and_trials_are_added_to_those_that_are_there() -> None:
     assert result.status.confirmed is not None
     assert [len(item.values) for item in result.status.confirmed.candidates] == [3, 3, 3]
     assert before.items() <= values().items()
+
+
+def test_where_few_trials_are_complete_the_furthest_of_the_stopped_ones_are_confirmed_in_full() -> None:
+    recorder = Recorder()
+    result = run("search.pruner={kind: asha, min_epochs: 1, eta: 3}", "search.trials=4", "train.epochs=9", recorder=recorder)
+    assert result.status.counts["complete"] == 1
+    confirmed = result.status.confirmed
+    assert confirmed is not None
+    assert len(confirmed.candidates) == 2
+    assert all(len(curve) == 9 for curve in curves().values())
+    (note,) = [item.message for item in recorder.shown if isinstance(item, Note) and "complete" in item.message]
+    (stopped,) = {item.trial for item in confirmed.candidates} - {result.status.best.number if result.status.best else -1}
+    assert note == f"fewer than 2 trials are complete: trial {stopped} got furthest of the others, and trains in full"
+    assert best().bundle.trial == confirmed.winner.trial
+
+
+def test_trials_that_a_constraint_never_judged_are_not_confirmed() -> None:
+    recorder = Recorder()
+    asha = "search.pruner={kind: asha, min_epochs: 1, eta: 3}"
+    run(asha, "search.trials=4", "train.epochs=9", "constraints=['loss <= 100']", recorder=recorder)
+    assert len({run.trial for run in standing().runs}) == 1
+    assert any("1 of the 2 trials that confirm.top asks for" in item.message for item in recorder.shown if isinstance(item, Note))
+
+
+def test_no_spread_is_said_in_words_and_not_as_a_number() -> None:
+    assert spread(0.25, 3) == " +- 0.25"
+    assert spread(0.0, 3) == ", the same on all 3"
+    assert spread(None, 1) == ""
 
 
 def _confirm(top: int | None, seeds: int | None, recorder: Recorder | None = None) -> SearchResult:

@@ -13,6 +13,7 @@ import torch
 
 from tuner.control.stopping import FEWEST_TRIALS, StoppingRule, jitter
 from tuner.execution.inline import InlineExecutor
+from tuner.workflows.ending import Ending
 from tuner.workflows.progress import Note, Progress
 from tuner.workflows.result import Ended, SearchResult
 from tuner.workflows.search import SearchRequest, search
@@ -153,6 +154,16 @@ def test_a_search_that_ends_itself_says_why(ended: tuple[Path, SearchResult, lis
     assert why.startswith(f"stopped after {n_trials} of 60 trials: the next {60 - n_trials} are expected to gain")
     assert why.endswith("`--set search.stop=never` goes on")
     assert result.status.to_json()["stopped"] == why
+
+
+def test_the_verdict_is_kept_once_as_soon_as_there_is_one() -> None:
+    kept: list[str] = []
+    ending = Ending(rule=None, n_trials=60, timeout_s=None, keep=kept.append)
+    ending.keep_once()
+    ending.why = "stopped after 40 of 60 trials"
+    ending.keep_once()
+    ending.keep_once()
+    assert kept == ["stopped after 40 of 60 trials"]
 
 
 def test_a_search_that_ended_itself_stays_ended_until_it_is_told_to_go_on(

@@ -11,6 +11,16 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.5g}"
 
 
+FEWEST_FOR_SPREAD = 2
+
+
+def spread(std: float | None, n_seeds: int) -> str:
+    """What follows a mean over seeds: ` +- 0.01`, or why there is no such number."""
+    if std is None or n_seeds < FEWEST_FOR_SPREAD:
+        return ""
+    return f" +- {number(std)}" if std > 0.0 else f", the same on all {n_seeds}"
+
+
 def named(values: Mapping[str, float]) -> str:
     """Several objectives in a line: `val/accuracy 0.93, params 2410`."""
     return ", ".join(f"{name} {cell(name, value)}" for name, value in values.items())

@@ -10,7 +10,7 @@ import click
 
 from tuner.cli import options
 from tuner.cli.classes import details_text
-from tuner.cli.tables import named, number
+from tuner.cli.tables import named, number, spread
 
 if TYPE_CHECKING:
     from tuner.workflows.best import Export
@@ -84,8 +84,7 @@ def _expectation(export: Export) -> list[str]:
     if bundle.confirmed is None:
         return []
     mean, std, seeds = (bundle.confirmed[name] for name in ("mean", "std", "seeds"))
-    spread = f" +- {number(std)}" if std is not None else ""
-    return [f"expect {bundle.metric} {number(mean)}{spread} ({seeds} fresh seed{'s' * (seeds > 1)})"]
+    return [f"expect {bundle.metric} {number(mean)}{spread(std, seeds)} ({seeds} fresh seed{'s' * (seeds > 1)})"]
 
 
 def _last_part(export: Export) -> list[tuple[str, Mapping[str, Any]]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuner.cli.tables import number, render
+from tuner.cli.tables import number, render, spread
 
 if TYPE_CHECKING:
     from tuner.control.winner import Candidate, Confirmed
@@ -30,17 +30,20 @@ def confirmed_lines(status: Status) -> list[str]:
 def _winner(confirmed: Confirmed, metric: str) -> list[str]:
     winner = confirmed.winner
     n_seeds = len(winner.values)
-    spread = f" +- {number(winner.std)}" if winner.std is not None else ""
-    how = f"mean and standard deviation over {n_seeds} fresh seeds" if n_seeds > 1 else "on one fresh seed"
+    how = f"mean and standard deviation over {n_seeds} fresh seeds" if winner.std else _without_spread(n_seeds)
     rows = [
-        [str(item.trial), number(item.search_value), number(item.mean), number(item.std), _values(item)]
+        [str(item.trial), number(item.search_value), number(item.mean), number(item.std or None), _values(item)]
         for item in confirmed.candidates
     ]
     table = render(["trial", "search", "mean", "std", "fresh seeds"], rows)
     return [
-        f"confirmed: trial {winner.trial}; expect val/{metric} {number(winner.mean)}{spread} ({how})",
+        f"confirmed: trial {winner.trial}; expect val/{metric} {number(winner.mean)}{spread(winner.std, n_seeds)} ({how})",
         *(f"  {line}" for line in table.splitlines()),
     ]
+
+
+def _without_spread(n_seeds: int) -> str:
+    return f"{n_seeds} fresh seeds, which says nothing about the spread" if n_seeds > 1 else "on one fresh seed"
 
 
 def _values(item: Candidate) -> str:

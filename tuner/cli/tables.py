@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tuner.wording import cell, duration, named, number, scalar, size, span
+from tuner.wording import cell, duration, named, number, scalar, size, span, spread
 
 if TYPE_CHECKING:
     from tuner.study.queries import TrialRow
@@ -21,6 +21,7 @@ __all__ = [
     "scalar",
     "size",
     "span",
+    "spread",
 ]
 
 

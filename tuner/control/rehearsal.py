@@ -211,6 +211,8 @@ class _Play:
     events: list[tuple[float, int, _Running]] = field(default_factory=list)
     done: list[tuple[float, Cost, int]] = field(default_factory=list)
     """Complete trials: value, cost, epochs."""
+    cut_short: list[tuple[int, float, Cost]] = field(default_factory=list)
+    """Stopped ones: epochs (negative, so that the furthest come first), value, cost."""
     paused: dict[int, _Running] = field(default_factory=dict)
     driver_free: float = 0.0
     n_epochs: int = 0
@@ -254,6 +256,7 @@ class _Play:
                 idle -= 1
             if not self.events:
                 self.n_stopped += len(self.paused)
+                self.cut_short += [(-run.epoch, run.best.value or 0.0, run.cost) for run in self.paused.values()]
                 return now
             at, _, run = heapq.heappop(self.events)
             self.driver_free = now = max(at, self.driver_free) + self.budget.epoch_s
@@ -271,6 +274,7 @@ class _Play:
         decision = self.controller.report(run.trial, run.epoch, value)
         if decision is Decision.STOP:
             self.n_stopped += 1
+            self.cut_short.append((-run.epoch, run.best.value or 0.0, run.cost))
             self.finish(run.trial, TrialState.PRUNED, [])
         elif run.epoch >= run.cost.epochs or run.best.is_exhausted:
             found = self.finish(run.trial, TrialState.COMPLETE, run.values[: run.epoch])
@@ -313,7 +317,7 @@ def rehearse(
         stopping=StoppingRule(maximize=False, limit=budget.limit if is_measured else None) if budget.stops else None,
     )
     seconds = play.run()
-    confirm_s, confirm_epochs = _confirm(play.done, budget)
+    confirm_s, confirm_epochs = _confirm(play.done, play.cut_short, budget)
     return Rehearsed(
         seconds=seconds * scenario.speed,
         n_epochs=play.n_epochs,
@@ -382,9 +386,17 @@ def _continued(cost: Cost, scenario: Scenario, random: np.random.Generator) -> l
     return values
 
 
-def _confirm(done: Sequence[tuple[float, Cost, int]], budget: Budget) -> tuple[float, int]:
-    """Seconds and epochs of training the best again on other seeds, on all workers."""
+def _confirm(
+    done: Sequence[tuple[float, Cost, int]], cut_short: Sequence[tuple[int, float, Cost]], budget: Budget
+) -> tuple[float, int]:
+    """Seconds and epochs of training the best again on other seeds, on all workers.
+
+    Where fewer are complete, the furthest of those that were stopped are trained in full.
+    """
     best = sorted(done, key=lambda item: item[0])[: budget.confirm_top]
+    if best:
+        furthest = sorted(cut_short, key=lambda item: item[:2])[: budget.confirm_top - len(best)]
+        best += [(value, cost, cost.epochs) for _, value, cost in furthest]
     free = [0.0] * budget.workers
     for _, cost, epochs in best * budget.confirm_seeds:
         taken = budget.trial_s + cost.setup_s + epochs * (cost.epoch_s + budget.epoch_s)

@@ -82,7 +82,7 @@ def _caution(bundle: Bundle) -> str:
 
 def _expectation(bundle: Bundle) -> str:
     found = bundle.confirmed or {}
-    spread = "" if found["std"] is None else f" +- {found['std']:.2g}"
+    spread = f" +- {found['std']:.2g}" if found["std"] else ""
     return (
         f"This configuration gave {bundle.metric} {found['mean']:.6g}{spread} over {found['seeds']} fresh seeds, after "
         f"the search had seen {found['search_value']:.6g}: expect the former. These weights are those of the best "

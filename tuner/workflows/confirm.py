@@ -32,6 +32,7 @@ from tuner.workflows.progress import (
     ConfirmStarted,
     ConfirmStep,
     EpochEnded,
+    Note,
     Progress,
     Reporter,
     SilentReporter,
@@ -80,6 +81,8 @@ def confirm(
         executor.close()
 
 
+CUT_SHORT = ("pruned", "timeout")
+"""Reasons of trials that were stopped while they could have gone on."""
 FEW_ROWS = 10_000
 """Validation rows below which which rows they are matters as much as the seed does: the standard error of an accuracy
 of .9 is .003 there."""
@@ -95,7 +98,7 @@ def plan(spec: Spec, wanted: Confirm, history: Sequence[StoredTrial], *, n_val: 
             config=validated(spec, wanted, spec.bind(trial.params), repeat, n_val=n_val).model_dump_json(),
         )
         for repeat in range(1, wanted.seeds + 1)
-        for trial in best_trials(history, wanted.top, maximize=spec.maximize)
+        for trial in candidates(spec, wanted, history)
     ]
 
 
@@ -130,6 +133,39 @@ def best_trials(history: Sequence[StoredTrial], top: int, *, maximize: bool) -> 
     return [trial for _, _, trial in sorted(ranked, key=lambda item: item[:2])[:top]]
 
 
+def candidates(spec: Spec, wanted: Confirm, history: Sequence[StoredTrial]) -> list[StoredTrial]:
+    """The trials to confirm: the best complete ones and, where those are too few, the furthest of the stopped ones.
+
+    Rules that pause trials at rungs leave few complete ones; what they stopped is trained in full here. It was never
+    judged by constraints on metrics, so that under constraints only complete trials are taken.
+    """
+    best = best_trials(history, wanted.top, maximize=spec.maximize)
+    if not best or spec.constraints:
+        return best
+    sign = -1.0 if spec.maximize else 1.0
+    stopped = [trial for trial in history if trial.state is TrialState.PRUNED and trial.reason in CUT_SHORT]
+    furthest = sorted(
+        (trial for trial in stopped if trial.curve),
+        key=lambda trial: (-max(trial.curve), min(sign * value for value in trial.curve.values()), trial.number),
+    )
+    return [*best, *furthest[: wanted.top - len(best)]]
+
+
+def said_of(chosen: Sequence[StoredTrial], wanted: Confirm, history: Sequence[StoredTrial]) -> list[str]:
+    """What to say of candidates that are not the best complete trials, as many as were wanted."""
+    said = []
+    stopped = [str(trial.number) for trial in chosen if trial.state is not TrialState.COMPLETE]
+    if stopped:
+        which = f"trial{'s' * (len(stopped) > 1)} {', '.join(stopped)}"
+        said.append(f"fewer than {wanted.top} trials are complete: {which} got furthest of the others, and trains in full")
+    if len(chosen) < wanted.top <= len(history):
+        said.append(
+            f"{len(chosen)} of the {wanted.top} trials that confirm.top asks for: no other has a value and meets the "
+            "constraints"
+        )
+    return said
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Confirmation:
     """The confirmation of one study, by the session that owns it."""
@@ -154,6 +190,8 @@ class Confirmation:
             if not unfinished:
                 return Ended.BUDGET, interrupts
             self._show_start(wanted, planned, runs)
+            for message in said_of(candidates(self.spec, wanted, history), wanted, history):
+                self.reporter.show(Note(message=message))
             self.executor.grow(min(self.placement.workers, len(unfinished)))
             driver = self._driver(wanted, runs, interrupts)
             metric = f"val/{self.spec.objective.metric}"

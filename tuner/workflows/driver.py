@@ -97,6 +97,7 @@ class Driver:
             while True:
                 with self._store.together():  # a commit for all that begins now, not two for each
                     self._fill()
+                self._ending.keep_once()
                 if not self._runs:
                     break
                 self._handle(self._executor.wait(self._time_left(), self._interrupts.descriptor))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tuner.config.metrics import find
@@ -27,6 +27,9 @@ class Ending:
     """Why an earlier session with this budget ended the search: that is not thought over."""
     why: str = ""
     """Why the search is over, once it is."""
+    keep: Callable[[str], None] = lambda _: None
+    """Makes the verdict last, so that a later session does not think it over."""
+    _is_kept: bool = False
     _curves: dict[int, dict[int, float]] = field(default_factory=lambda: defaultdict(dict))
 
     @classmethod
@@ -60,6 +63,12 @@ class Ending:
         """A trial is over; `value` None when it is not complete."""
         if self.rule is not None:
             self.rule.finished(value, self._curves.pop(trial, {}))
+
+    def keep_once(self) -> None:
+        """Keep the verdict as soon as there is one: the trials that still train may be cut short."""
+        if self.why and not self._is_kept:
+            self.keep(self.why)
+            self._is_kept = True
 
     def is_over(self, n_left: float, n_paused: int = 0) -> bool:
         """Whether no more trials are worth it, of the `n_left` that the budget allows, beside those that are paused."""

@@ -171,6 +171,7 @@ class Session:
         )
         seconds_before = store.seconds_before()
         ending = Ending.of(spec, n_trials, history, seconds_before, store.notes.stopped_at(n_trials))
+        ending.keep = lambda why: store.notes.keep_stopped(why, n_trials)
         self._show_start(placement, retention, history, seconds_before, n_trials)
         self.executor.grow(min(placement.workers, _n_useful(history, n_trials, placement.workers)))
         with Interrupts() as interrupts:
