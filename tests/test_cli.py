@@ -19,6 +19,9 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from click.testing import CliRunner
+
+from tuner.cli.main import cli
 
 TUNER = [sys.executable, "-m", "tuner"]
 SEARCH = ["search", "--space", "mlp.yaml", "--workers", "1", "--trials", "3", "--set", "train.epochs=3"]
@@ -97,6 +100,13 @@ def test_looking_without_a_database_exits_3_and_creates_nothing(command: str, tm
     assert result.returncode == 3, result.stderr
     assert "studies.db: no database here; start a search with `tuner search" in result.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_command_that_is_not_there_is_told_the_nearest(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["serch", "--space", "mlp"])
+    assert (result.exit_code, list(tmp_path.iterdir())) == (2, [])
+    assert "unknown command 'serch'; did you mean 'search'?" in result.output
+    assert "unknown command 'xyz'; available: search, best, " in CliRunner().invoke(cli, ["xyz"]).output
 
 
 def test_errors_under_json_are_json_on_stdout_with_the_same_code(tmp_path: Path) -> None:
@@ -284,6 +294,8 @@ def test_sigterm_exits_143_and_a_second_signal_stops_at_once(tmp_path: Path) -> 
     process.send_signal(signal.SIGTERM)
     assert any("Ctrl-C again stops at once" in event.get("message", "") for event in seen)
     process.send_signal(signal.SIGTERM)
+    kept = "stopped at once: every epoch that was over is kept; trial 0 will train its epoch again"
+    assert any(kept in event.get("message", "") for event in seen)
     assert process.wait(timeout=10) == 143
     process.communicate()
     trials = json.loads(tuner("trials", "--json", folder=tmp_path).stdout)

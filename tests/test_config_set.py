@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tuner.cli.options import overrides_of
 from tuner.config.schema import AdamW, GridSampler, Sgd
 from tuner.config.spec import Spec, load
 from tuner.errors import ConfigError
@@ -120,9 +121,9 @@ def test_problems_of_a_set_are_located_in_it_after_those_of_the_file(file: Path)
     file.write_text(FILE.replace("batch_size", "batchsize"))
     assert problems(file, "optimizer.lr=fast", "space.model.depth={low: 3, high: 1}", "model.kind=mpl").split("\n") == [
         "x.yaml:1:22: data.batchsize: unknown key; did you mean 'batch_size'?",
-        "--set model.kind=mpl:1:1: model.kind: unknown model 'mpl'; did you mean 'mlp'?",
-        "--set optimizer.lr=fast:1:1: optimizer.lr: expected a number above 0, got 'fast'",
-        "--set space.model.depth={low: 3, high: 1}:1:1: space.model.depth: low (3) must be below high (1)",
+        "--set model.kind=mpl: model.kind: unknown model 'mpl'; did you mean 'mlp'?",
+        "--set optimizer.lr=fast: optimizer.lr: expected a number above 0, got 'fast'",
+        "--set space.model.depth={low: 3, high: 1}: space.model.depth: low (3) must be below high (1)",
     ]
 
 
@@ -132,11 +133,11 @@ def test_problems_of_a_set_are_located_in_it_after_those_of_the_file(file: Path)
         ("optimizer.lr", "--set optimizer.lr: expected KEY=VALUE, such as optimizer.lr=0.01"),
         ("=3", "--set =3: expected KEY=VALUE, such as optimizer.lr=0.01"),
         ("a..b=3", "--set a..b=3: expected KEY=VALUE, such as optimizer.lr=0.01"),
-        ("optimzer.lr=3", "--set optimzer.lr=3:1:1: optimzer: unknown key; did you mean 'optimizer'?"),
-        ("optimizer.lrr=3", "--set optimizer.lrr=3:1:1: optimizer.lrr: unknown key; did you mean 'lr'?"),
+        ("optimzer.lr=3", "--set optimzer.lr=3: optimzer: unknown key; did you mean 'optimizer'?"),
+        ("optimizer.lrr=3", "--set optimizer.lrr=3: optimizer.lrr: unknown key; did you mean 'lr'?"),
         (
             "optimizer.lr=&a 3",
-            "--set optimizer.lr=&a 3:1:1: optimizer.lr: anchor &a; anchors are not allowed",
+            "--set optimizer.lr=&a 3: optimizer.lr: anchor &a; anchors are not allowed",
         ),
         (
             "optimizer.lr={a: 1, a: 2}",
@@ -145,7 +146,7 @@ def test_problems_of_a_set_are_located_in_it_after_those_of_the_file(file: Path)
         (
             "space.model.dept=null",
             (
-                "--set space.model.dept=null:1:1: space.model.dept: no such parameter to take out; did you mean "
+                "--set space.model.dept=null: space.model.dept: no such parameter to take out; did you mean "
                 "'model.depth'?"
             ),
         ),
@@ -153,6 +154,16 @@ def test_problems_of_a_set_are_located_in_it_after_those_of_the_file(file: Path)
 )
 def test_a_wrong_set_is_explained(file: Path, text: str, message: str) -> None:
     assert problems(file, text) == message
+
+
+def test_an_option_of_the_command_line_is_named_as_it_was_typed(file: Path) -> None:
+    _, given = overrides_of({"trials": "0", "seed": "-1", "study": None})
+    with pytest.raises(ConfigError) as caught:
+        load(file, given)
+    assert str(caught.value).split("\n") == [
+        "--seed -1: seed: expected an integer of 0 or more, got -1",
+        "--trials 0: search.trials: expected an integer of 1 or more, or null, got 0",
+    ]
 
 
 def test_a_wrong_option_is_located_by_its_path_alone(file: Path) -> None:

@@ -251,8 +251,8 @@ def test_a_file_that_is_nowhere_says_where_it_was_looked_for_and_what_there_is(t
         find_file("fashion_mpl.yaml")
     assert str(caught.value) == (
         "fashion_mpl.yaml: no such space file; did you mean 'fashion_mlp'? "
-        f"Looked in {tmp_path}, {tmp_path / 'search_spaces'}, {shipped_folder()}. "
-        f"Shipped: {', '.join(shipped_names())}. `tuner init` makes one."
+        f"(looked in {tmp_path}, {tmp_path / 'search_spaces'}, {shipped_folder()}; "
+        f"shipped: {', '.join(shipped_names())}; `tuner init` makes one)"
     )
 
 

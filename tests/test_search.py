@@ -519,7 +519,7 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_created(
 
 
 def test_a_missing_space_file_names_where_it_looked() -> None:
-    with pytest.raises(NotFoundError, match=r"smal: no such space file; .*Shipped: .*mlp"):
+    with pytest.raises(NotFoundError, match=r"smal: no such space file.* \(looked in .*; shipped: .*mlp"):
         run(space="smal")
 
 

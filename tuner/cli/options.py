@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from tuner.cli import completers
 from tuner.paths import DEFAULT_STORAGE
+
+if TYPE_CHECKING:
+    from tuner.config.edits import Given
 
 Command = Callable[..., Any]
 
@@ -60,6 +63,8 @@ PATHS = {
     "study": "study",
 }
 """The option `--x V` is short for `--set PATH=V`, so that it is checked in the same way; names stay text."""
+_NAMES = ("study", "device")
+"""Options whose values are text, whatever they look like."""
 
 
 def budget(command: Command) -> Command:
@@ -69,12 +74,18 @@ def budget(command: Command) -> Command:
     return command
 
 
-def overrides_of(given: dict[str, str | None]) -> tuple[dict[str, Any], list[str]]:
-    """Names as overrides, the other options as texts of --set."""
-    there = {PATHS[name]: value for name, value in given.items() if value is not None}
-    names: dict[str, Any] = {path: value for path, value in there.items() if path in ("study", "train.device")}
-    there = {path: value for path, value in there.items() if path not in names}
-    return names, [f"{path}={value}" for path, value in there.items()]
+def overrides_of(given: dict[str, str | None]) -> tuple[dict[str, Any], list[Given]]:
+    """Names as overrides, the other options as what they are short for."""
+    from tuner.config.edits import Given
+
+    there = {name: value for name, value in given.items() if value is not None}
+    names: dict[str, Any] = {PATHS[name]: value for name, value in there.items() if name in _NAMES}
+    texts = [
+        Given(text=f"{PATHS[name]}={value}", typed=f"--{name} {value}")
+        for name, value in there.items()
+        if name not in _NAMES
+    ]
+    return names, texts
 
 
 def print_json(value: Any) -> None:

@@ -12,6 +12,10 @@ from tuner.errors import ConfigError, Place
 from tuner.space.document import MAX_DEPTH, Located, Mark, located, parse
 
 
+_WHOLE = (1, 1)
+"""The place of a whole value, which needs none: the value is there to be seen."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Edit:
     """A value for a dotted path of the document; `space.NAME` is one parameter, whatever dots its name has."""
@@ -24,10 +28,20 @@ class Edit:
         return self.path.removeprefix("space.") if self.path.startswith("space.") else None
 
 
-def read_sets(sets: Sequence[str], problems: Problems) -> Iterator[Edit]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Given:
+    """An option of the command line that is short for `--set`."""
+
+    text: str
+    """KEY=VALUE."""
+    typed: str
+    """`--trials 0`, which messages name in the place of a file."""
+
+
+def read_sets(sets: Sequence[str | Given], problems: Problems) -> Iterator[Edit]:
     """Parse KEY=VALUE texts; the value is YAML as it would be in the file."""
-    for text in sets:
-        file = f"--set {text}"
+    for item in sets:
+        text, file = (item.text, item.typed) if isinstance(item, Given) else (item, f"--set {item}")
         key, equals, value = text.partition("=")
         if not equals or not all(key.split(".")) or key.count(".") > MAX_DEPTH:
             problems.add_place(Place(file=file, message="expected KEY=VALUE, such as optimizer.lr=0.01"))
@@ -37,9 +51,12 @@ def read_sets(sets: Sequence[str], problems: Problems) -> Iterator[Edit]:
         except ConfigError as error:
             found = list(error.where)
         for place in found:
-            problems.add_place(replace(place, path=".".join(part for part in (key, place.path) if part)))
+            path = ".".join(part for part in (key, place.path) if part)
+            is_whole = (place.line, place.column) == _WHOLE
+            problems.add_place(replace(place, path=path, **({"line": 0, "column": 0} if is_whole else {})))
         if not found:
-            yield Edit(path=key, value=replace(node, key=node.mark))
+            whole = Mark(file=file)
+            yield Edit(path=key, value=replace(node, mark=whole, key=whole))
 
 
 def read_overrides(overrides: Mapping[str, Any]) -> Iterator[Edit]:

@@ -27,10 +27,10 @@ def find_file(name: str) -> Path:
                 return candidate
     shipped = shipped_names()
     near = nearest(Path(name).stem, _stems(folders))
-    hint = f"did you mean {near!r}? " if near else ""
+    hint = f"; did you mean {near!r}?" if near else ""
     looked = ", ".join(str(folder.resolve()) for folder in folders)
     raise NotFoundError(
-        f"{name}: no such space file; {hint}Looked in {looked}. Shipped: {', '.join(shipped)}. `tuner init` makes one."
+        f"{name}: no such space file{hint} (looked in {looked}; shipped: {', '.join(shipped)}; `tuner init` makes one)"
     )
 
 

@@ -155,7 +155,7 @@ class Spec:
         return differences.between(self.document, self.base, self.goals, other.document, other.base, other.goals)
 
 
-def load(path: Path, sets: Sequence[str] = (), overrides: Mapping[str, Any] | None = None) -> Spec:
+def load(path: Path, sets: Sequence[str | edits.Given] = (), overrides: Mapping[str, Any] | None = None) -> Spec:
     """Read and check a space file.
 
     `sets` are KEY=VALUE texts of `--set`; `overrides` are values by dotted path, such as {"search.trials": 20}; the

@@ -102,6 +102,7 @@ class Driver:
                     break
                 self._handle(self._executor.wait(self._time_left(), self._interrupts.descriptor))
                 if self._interrupts.count > 1:
+                    self._note(f"stopped at once: every epoch that was over is kept; {self._cut()}")
                     break
                 self._watch()
         finally:
@@ -117,6 +118,15 @@ class Driver:
         if self._is_over_time():
             return Ended.TIMEOUT
         return Ended.STOPPED if self._ending.why else Ended.BUDGET
+
+    def _cut(self) -> str:
+        """What a second interrupt costs."""
+        names = [self._identity.name_of(trial) for trial in self._runs]
+        if not names:
+            return "nothing was under way"
+        which = names[0] if len(names) == 1 else f"{len(names)} trials"
+        again = "its epoch" if len(names) == 1 else "their epochs"
+        return f"{which} will train {again} again when the same command goes on"
 
     def _fill(self) -> None:
         if self._executor.n_free() or self._executor.vacancies():

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tuner.config.edits import Given
 from tuner.config.lanes import is_free
 from tuner.config.schema import GridSampler, MedianPruner, NoPruner, PercentilePruner, Search
 from tuner.config.spec import Spec, find_file, load
@@ -54,7 +55,7 @@ class PlanRequest:
 
     space: str
     storage: str = DEFAULT_STORAGE
-    sets: Sequence[str] = ()
+    sets: Sequence[str | Given] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
 

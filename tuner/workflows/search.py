@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from tuner.config.edits import Given
 from tuner.config.spec import find_file, load
 from tuner.execution.processes import ProcessExecutor
 from tuner.execution.protocol import Executor
@@ -20,7 +21,7 @@ class SearchRequest:
 
     space: str
     storage: str = DEFAULT_STORAGE
-    sets: Sequence[str] = ()
+    sets: Sequence[str | Given] = ()
     overrides: Mapping[str, Any] = field(default_factory=dict)
     source: str | None = None
     """The study whose trials a new one takes over, as far as they are inside its space."""
