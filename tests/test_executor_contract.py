@@ -419,6 +419,22 @@ def test_a_worker_that_is_killed_in_an_epoch_is_reported_and_replaced(workers: P
     assert ended(run(workers, place.job(5))) == ([1, 2, 3], Outcome.COMPLETED)
 
 
+def test_a_worker_that_is_silent_for_longer_than_an_epoch_may_take_is_ended_and_its_log_says_where(
+    workers: ProcessExecutor, place: Place
+) -> None:
+    workers.prepare(place.request())
+    job, wait_until_it_hangs = place.hung_job(6)
+    train = job.config.train.model_copy(update={"epoch_timeout": 1.0})
+    workers.submit([replace(job, config=job.config.model_copy(update={"train": train}))])
+    wait_until_it_hangs()
+    message = "the worker process was ended: nothing was heard of it for 1 s (train.epoch_timeout)"
+    assert next_event(workers) == WorkerLost(trial=6, attempt=1, message=message, has_hung=True)
+    log = (place.folder / "6" / "log.txt").read_text()
+    assert "in forward" in log
+    assert "mine.py" in log
+    assert ended(run(workers, place.job(7))) == ([1, 2, 3], Outcome.COMPLETED)
+
+
 def test_a_killed_worker_is_lost_although_a_process_that_it_forked_lives_on(
     workers: ProcessExecutor, place: Place
 ) -> None:

@@ -11,7 +11,7 @@ from tuner.config.schema import Section, TrialConfig
 from tuner.config.sections import KINDS, TRIAL_SECTIONS, class_of, kind_in, validate
 from tuner.space.document import show
 
-_WITHOUT_EFFECT = ("train.device",)
+_WITHOUT_EFFECT = ("train.device", "train.epoch_timeout")
 _FOR_THE_SAMPLER = ("type", "prior")
 
 

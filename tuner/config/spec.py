@@ -150,7 +150,7 @@ class Spec:
     def differences(self, other: Spec) -> list[str]:
         """What changes trials between this and another spec: `optimizer.lr: 0.001 -> {low: 0.0001, high: 0.1}`.
 
-        The study's name, `search`, `confirm` and `train.device` change no trial.
+        The study's name, `search`, `confirm`, `train.device` and `train.epoch_timeout` change no trial.
         """
         return differences.between(self.document, self.base, self.goals, other.document, other.base, other.goals)
 

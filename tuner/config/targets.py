@@ -51,6 +51,7 @@ _FORBIDDEN = {
     **dict.fromkeys(("data.text", "data.encoding", "data.image", "data.splits", "data.revision"), _SAME_DATA),
     **dict.fromkeys(("data.decimal", "data.dates", "data.date_format", "data.missing_values"), _SAME_DATA),
     "train.kind": "says who trains; numbers of different code do not compare",
+    "train.epoch_timeout": "says when a worker is given up; what a trial is worth must not depend on it",
     "train.device": "says where to train; what a trial is worth must not depend on it",
 }
 """Paths that `space:` may not vary, and why."""

@@ -40,8 +40,10 @@ from tuner.execution.protocol import (
     TryRequest,
     Vacancy,
     WorkerLost,
+    WorkerSilent,
 )
 from tuner.execution.slot import Slot
+from tuner.execution.watch import STACKS, Watch
 from tuner.training.events import Decision, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 
@@ -49,6 +51,7 @@ ABORT_GRACE_S = 5.0
 """How long a worker may take to notice an abort before it is killed."""
 
 
+STACKS_S = 0.5
 MEASURE_GRACE_S = 60.0
 """How long a few training steps may take before their worker is given up."""
 
@@ -61,7 +64,11 @@ class Worker:
     connection: Connection
     machine: Machine | None = None
     is_prepared: bool = False
+    """It has been given the data."""
+    has_data: bool = False
+    """It has said so."""
     slot: Slot = field(default_factory=Slot)
+    watch: Watch = field(default_factory=Watch)
     abort_by: float | None = None
     """When it is killed unless its jobs have ended; None while nobody wants that."""
     ran_out_of_memory: bool = False
@@ -136,7 +143,8 @@ class ProcessExecutor:
         self.machine()
         self._request = request
         info: DataInfo = self._ask(self._first(), request)
-        self._first().is_prepared = True
+        first = self._first()
+        first.is_prepared = first.has_data = True
         return info
 
     def try_out(self, request: TryRequest) -> Tried:
@@ -231,6 +239,8 @@ class ProcessExecutor:
         """What a new worker says first: what it found, and that it has the data; its jobs report if it has not."""
         if isinstance(message, Machine):
             worker.machine = message
+        else:
+            worker.has_data = True
 
     def evaluate(self, request: EvaluateRequest) -> Evaluation:
         self.machine()
@@ -278,6 +288,7 @@ class ProcessExecutor:
     def submit(self, jobs: Sequence[TrainJob]) -> None:
         worker = self._workers[self._free_slot()]
         worker.slot.start(jobs)
+        worker.watch.begin()
         worker.abort_by = None
         self._introduce(worker)
         worker.send(Start(jobs=tuple(jobs)))
@@ -291,21 +302,44 @@ class ProcessExecutor:
 
     def refill(self, slot: int, jobs: Sequence[TrainJob]) -> None:
         worker = self._workers[slot]
+        worker.watch.heard()
         worker.send(worker.slot.refill(jobs))
 
     def wait(self, timeout_s: float | None, wake: int | None = None) -> Sequence[Event]:
         busy = [worker for worker in self._workers if not worker.is_free]
         if not busy:
             return []
-        deadlines = [worker.abort_by for worker in busy if worker.abort_by is not None]
-        if deadlines:
-            left = max(0.0, min(deadlines) - time.monotonic())
-            timeout_s = left if timeout_s is None else min(timeout_s, left)
         # A dead worker's connection stays open for as long as a process that it forked: its own end tells.
         watched: list[Any] = [item for worker in busy for item in (worker.connection, worker.process.sentinel)]
-        ready = wait([*watched, *([wake] if wake is not None else [])], timeout_s)
-        found = [event for worker in busy for event in self._heard(worker, ready)]
-        return [*found, *self._overdue()]
+        end = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            ready = wait([*watched, *([wake] if wake is not None else [])], self._wait_s(busy, end))
+            found = [event for worker in busy for event in self._heard(worker, ready)]
+            found += [*self._overdue(), *self._hanging(busy)]
+            if found or ready or time.monotonic() >= end:
+                return found
+
+    def _wait_s(self, busy: Sequence[Worker], end: float) -> float:
+        """Until something is due: the caller's time, an abort's grace, a look at a worker that is silent."""
+        now = time.monotonic()
+        due = [end, *(worker.abort_by for worker in busy if worker.abort_by is not None)]
+        looks = [worker.watch.next_look_s(list(worker.slot.jobs.values())) for worker in busy if not worker.is_free]
+        return max(0.0, min([*looks, *(at - now for at in due)]))
+
+    def _hanging(self, busy: Sequence[Worker]) -> list[WorkerLost | WorkerSilent]:
+        """Workers that have said nothing for far too long; one that waits for an answer does not count."""
+        found: list[WorkerLost | WorkerSilent] = []
+        for worker in busy:
+            jobs = list(worker.slot.jobs.values())
+            if not jobs or worker.machine is None or worker.slot.is_waiting:
+                continue
+            finding = worker.watch.look(worker.process.pid or 0, jobs, is_ready=worker.has_data)
+            if finding is not None and finding.ends:
+                _dump_stacks(worker.process)
+                found += self._lost(worker, kill=True, why=finding.message)
+            elif finding is not None:
+                found += [WorkerSilent(trial=job.trial, attempt=job.attempt, message=finding.message) for job in jobs]
+        return found
 
     def _heard(self, worker: Worker, ready: Sequence[Any]) -> Sequence[Event]:
         if worker.connection in ready or (worker.process.sentinel in ready and worker.connection.poll()):
@@ -323,6 +357,7 @@ class ProcessExecutor:
             message = worker.connection.recv()
         except (EOFError, OSError):
             return self._lost(worker, kill=False)
+        worker.watch.heard(message if isinstance(message, Sequence) else ())
         if not isinstance(message, Sequence):
             self._note(worker, message)
             return []
@@ -330,16 +365,18 @@ class ProcessExecutor:
         worker.ran_out_of_memory |= any(isinstance(item, TrialEnd) and item.outcome is Outcome.OOM for item in message)
         return message
 
-    def _lost(self, worker: Worker, *, kill: bool) -> Sequence[WorkerLost]:
-        """A worker that died, or has to: another process takes its place."""
+    def _lost(self, worker: Worker, *, kill: bool, why: str = "") -> Sequence[WorkerLost]:
+        """A worker that died, or has to (`why`, when it hangs): another process takes its place."""
         jobs = worker.slot.clear()
         if kill:
             _kill(worker.process)
         worker.process.join(timeout=ABORT_GRACE_S)
-        message = f"the worker process {_death(worker.process)}"
+        message = f"the worker process was ended: {why}" if why else f"the worker process {_death(worker.process)}"
         worker.connection.close()
         self._workers[self._workers.index(worker)] = self._new_worker()
-        return [WorkerLost(trial=job.trial, attempt=job.attempt, message=message) for job in jobs]
+        return [
+            WorkerLost(trial=job.trial, attempt=job.attempt, message=message, has_hung=bool(why)) for job in jobs
+        ]
 
     def reply(self, trial: int, decision: Decision) -> None:
         worker = next((worker for worker in self._workers if trial in worker.slot.jobs), None)
@@ -347,6 +384,7 @@ class ProcessExecutor:
             return
         decisions = worker.slot.reply(trial, decision)
         if decisions is not None:
+            worker.watch.heard()
             worker.send(decisions)
 
     def abort(self) -> None:
@@ -378,6 +416,14 @@ def _kill(process: BaseProcess) -> None:
     if process.pid is not None and process.is_alive():
         with suppress(ProcessLookupError):
             os.kill(process.pid, signal.SIGKILL)
+
+
+def _dump_stacks(process: BaseProcess) -> None:
+    """Where each thread of a worker hangs, in the log of its trial."""
+    if STACKS is not None and process.pid is not None:
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, STACKS)
+        process.join(timeout=STACKS_S)  # it does not end by that: the time to write
 
 
 def _end(worker: Worker) -> None:

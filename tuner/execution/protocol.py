@@ -185,9 +185,20 @@ class WorkerLost:
     trial: int
     attempt: int
     message: str
+    has_hung: bool = False
+    """It was ended, since nothing was heard of it."""
 
 
-Event = EpochEnd | TrialEnd | WorkerLost
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerSilent:
+    """Nothing was heard of this trial's worker for long; it goes on."""
+
+    trial: int
+    attempt: int
+    message: str
+
+
+Event = EpochEnd | TrialEnd | WorkerLost | WorkerSilent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

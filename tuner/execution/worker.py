@@ -6,6 +6,7 @@ driver is gone: it then dies too, whatever it is doing.
 
 from __future__ import annotations
 
+import faulthandler
 import io
 import multiprocessing
 import os
@@ -30,6 +31,7 @@ from tuner.execution.protocol import (
     TryRequest,
 )
 from tuner.execution.runner import Runner
+from tuner.execution.watch import STACKS
 from tuner.training.job import TrainJob
 
 
@@ -69,6 +71,8 @@ def worker_main(connection: Connection) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)  # what a killed worker had printed is in its log
+    if STACKS is not None:
+        faulthandler.register(STACKS, file=2)  # the log of the trial, while one trains
     os.dup2(2, 1)  # the driver's standard output is for data, whatever a user's dataset prints
     # It dies with its driver by itself, and its loader processes with it; Python forbids daemons to have children.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # noqa: SLF001

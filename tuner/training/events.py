@@ -30,6 +30,8 @@ class Outcome(StrEnum):
     INFEASIBLE = "infeasible"
     CRASHED = "crashed"
     KILLED = "killed"
+    HUNG = "hung"
+    """Its worker was ended, since nothing was heard of it; see `tuner.execution.watch`."""
     LOST = "lost"
     """Its driver died, or was stopped at once, before it ended."""
 

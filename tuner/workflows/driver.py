@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from tuner.config.spec import Spec
 from tuner.control.controller import Controller, TrialState, is_feasible
-from tuner.execution.protocol import Event, Executor, WorkerLost
+from tuner.execution.protocol import Event, Executor, WorkerLost, WorkerSilent
 from tuner.faults import fault_point
 from tuner.study.attempts import NewAttempt, OpenTrial
 from tuner.training.events import Decision, EpochEnd, Outcome, TrialEnd
@@ -279,7 +279,11 @@ class Driver:
                     self._runs[event.trial].costs = event.costs
                     self._end(event.trial, event.outcome, event.message, event.cause)
                 elif isinstance(event, WorkerLost) and self._is_current(event):
-                    self._end(event.trial, Outcome.KILLED, event.message, event.message)
+                    outcome = Outcome.HUNG if event.has_hung else Outcome.KILLED
+                    cause = outcome.value if event.has_hung else event.message  # how long it was silent differs
+                    self._end(event.trial, outcome, event.message, cause)
+                elif isinstance(event, WorkerSilent) and self._is_current(event):
+                    self._note(f"{self._identity.name_of(event.trial)}: {event.message}")
 
     def _is_current(self, event: Event) -> bool:
         """One accepted result a trial and attempt: what an attempt says that is not the latest does not count."""
@@ -324,7 +328,7 @@ class Driver:
 
     def _end(self, trial: int, outcome: Outcome, message: str, cause: str) -> None:
         run = self._runs.pop(trial)
-        if outcome is Outcome.KILLED and self._is_aborting:
+        if outcome in (Outcome.KILLED, Outcome.HUNG) and self._is_aborting:
             outcome = Outcome.ABORTED  # it was killed because it did not hear the abort
         self._store.end_attempt(
             trial, run.attempt, outcome, seconds=self._clock() - run.started_at, message=message, cause=cause

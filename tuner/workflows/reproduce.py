@@ -21,13 +21,13 @@ from tuner.config.schema import TrialConfig
 from tuner.config.spec import Spec
 from tuner.errors import NotFoundError, VerificationError
 from tuner.execution.processes import ProcessExecutor
-from tuner.execution.protocol import Executor, PrepareRequest, WorkerLost
+from tuner.execution.protocol import Executor, PrepareRequest, WorkerLost, WorkerSilent
 from tuner.paths import DEFAULT_STORAGE, StudyPaths
 from tuner.study.confirmations import confirm_uid
 from tuner.study.confirmed import run_detail, run_of, standing_of
 from tuner.study.machines import machines_of
 from tuner.study.queries import AttemptRow, EpochRow, StudyReader, StudyRow, TrialDetail
-from tuner.training.events import Checkpoint, Decision, EpochEnd, TrialEnd
+from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.workflows.machine import cpu_name, n_cores
 from tuner.workflows.session import versions
@@ -272,6 +272,8 @@ def _train(executor: Executor, segments: Sequence[_Segment], job_of: _JobOf) -> 
         is_over = False
         while not is_over:
             for event in executor.wait(None):
+                if isinstance(event, WorkerSilent):
+                    continue
                 if not isinstance(event, EpochEnd):
                     is_over = True
                     _refuse_fault(job, event)
@@ -289,7 +291,8 @@ def _train(executor: Executor, segments: Sequence[_Segment], job_of: _JobOf) -> 
 
 def _refuse_fault(job: TrainJob, end: TrialEnd | WorkerLost) -> None:
     """A training that broke says nothing about the stored numbers."""
-    if end.message:
+    has_no_value = isinstance(end, TrialEnd) and end.outcome is Outcome.UNDEFINED  # which its curve says, too
+    if end.message and not has_no_value:
         raise VerificationError(f"trial {job.trial} cannot be trained again: {end.message}")
 
 

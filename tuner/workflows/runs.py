@@ -13,7 +13,7 @@ from tuner.space.parameters import Params
 from tuner.training.early_stopping import BestEpoch
 from tuner.training.events import Checkpoint, Outcome
 
-FAULTS = {Outcome.CRASHED: "crashed", Outcome.KILLED: "killed"}
+FAULTS = {Outcome.CRASHED: "crashed", Outcome.KILLED: "killed", Outcome.HUNG: "hung"}
 PRUNED = {
     Outcome.STOPPED: "pruned",
     Outcome.DIVERGED: DIVERGED,
