@@ -38,6 +38,7 @@ from tuner.study.notes import StudyNotes
 from tuner.study.optuna_rows import end_trial, fail_waiting, insert_trial, read_trials
 from tuner.study.own_rows import EpochRows, rows_of, set_trial, vectors_of
 from tuner.study.records import AskedTrial, StoredTrial
+from tuner.study.retrying import Patience
 from tuner.study.storage import open_optuna, storage_errors
 from tuner.study.takeover import Source, Taken, copy_trials
 from tuner.study.transactions import Transactions
@@ -92,6 +93,11 @@ class StudyStore:
     def close(self) -> None:
         self._storage.scoped_session.remove()
         self._engine.dispose()
+
+    @property
+    def patience(self) -> Patience:
+        """How long the database is waited for when it is away."""
+        return self._transactions.patience
 
     def together(self) -> AbstractContextManager[None]:
         """Make what is recorded inside one transaction; see Transactions."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import cast
 
 from sqlalchemy import Connection
 from sqlalchemy.engine import Engine
 
 from tuner.errors import SearchFailedError
+from tuner.study.retrying import Patience, Retrying
 from tuner.study.storage import storage_errors
 
 
@@ -20,6 +22,7 @@ class Transactions:
         self._url = url
         self._shared: Connection | None = None
         self._afterwards: list[Callable[[], None]] = []
+        self.patience = Patience()
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -28,8 +31,13 @@ class Transactions:
             if self._shared is not None:
                 yield self._shared
                 return
-            with self._engine.begin() as connection:
-                yield connection
+            transaction = Retrying(self._engine, self._url, self.patience)
+            try:
+                # All that is done with it is to execute statements.
+                yield cast("Connection", transaction)
+                transaction.commit()
+            finally:
+                transaction.close()
 
     @contextmanager
     def together(self) -> Iterator[None]:

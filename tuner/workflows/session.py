@@ -66,6 +66,7 @@ class Session:
             placement, info = self._prepare(earlier, searches=searches)
             store = StudyStore.open(self.storage, self.spec.study)
             try:
+                store.patience.tell = lambda message: self.reporter.show(Note(message=message))
                 self._agree(store, info, evolution)
                 store.begin_session({"processor": cpu_name(), **versions()})
                 ended, interrupts = Ended.BUDGET, Interrupts()
@@ -175,6 +176,7 @@ class Session:
         self._show_start(placement, retention, history, seconds_before, n_trials)
         self.executor.grow(min(placement.workers, _n_useful(history, n_trials, placement.workers)))
         with Interrupts() as interrupts:
+            store.patience.gives_up = lambda: interrupts.count > 0
             driver = Driver(
                 spec=spec,
                 identity=self._identity(),
