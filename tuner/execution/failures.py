@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import traceback
-from pathlib import Path
 
 import torch
 
+from tuner.data.describing import place_of
 from tuner.data.loaders import LoaderError
 from tuner.errors import TunerError
 from tuner.training.events import Outcome, TrialEnd
@@ -16,8 +15,6 @@ from tuner.training.loop import AbortedError
 from tuner.training.own_errors import OwnCodeError
 
 _log = logging.getLogger("tuner")
-
-TORCH = Path(torch.__file__).parent
 
 
 def ended_by(job: TrainJob, error: BaseException) -> TrialEnd:
@@ -33,7 +30,7 @@ def ended_by(job: TrainJob, error: BaseException) -> TrialEnd:
     if is_out_of_memory(error):
         return _end(job, Outcome.OOM, _first_line(error) or "out of memory", "out of memory")
     _log.error("trial %d crashed", job.trial, exc_info=error)
-    return _end(job, Outcome.CRASHED, short(error), f"{type(error).__name__} {_place(error)}")
+    return _end(job, Outcome.CRASHED, short(error), f"{type(error).__name__} {place_of(error)}")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -46,7 +43,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def short(error: BaseException) -> str:
     """`Type: message, in file.py:12`."""
-    return f"{type(error).__name__}: {error}, in {_place(error)}"
+    return f"{type(error).__name__}: {error}, in {place_of(error)}"
 
 
 def _end(job: TrainJob, outcome: Outcome, message: str = "", cause: str = "") -> TrialEnd:
@@ -55,11 +52,3 @@ def _end(job: TrainJob, outcome: Outcome, message: str = "", cause: str = "") ->
 
 def _first_line(error: BaseException) -> str:
     return str(error).partition("\n")[0]
-
-
-def _place(error: BaseException) -> str:
-    """The innermost `file.py:12` outside torch: a wrong shape is raised there, and caused in the model's own code."""
-    frames = traceback.extract_tb(error.__traceback__)
-    own = [frame for frame in frames if not Path(frame.filename).is_relative_to(TORCH)]
-    frame = (own or frames)[-1]
-    return f"{frame.filename}:{frame.lineno}"

@@ -19,6 +19,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from tuner.errors import DataError, StorageError, TunerError
+from tuner.execution.failures import short
 from tuner.execution.protocol import (
     Command,
     EvaluateRequest,
@@ -103,12 +104,17 @@ def worker_main(connection: Connection) -> None:
 def _answer(connection: Connection, handle: Any, request: Any) -> None:
     try:
         connection.send(handle(request))
-    except TunerError as error:
-        connection.send(Refused(error=error))
-    except OSError as error:
-        connection.send(Refused(error=StorageError(f"{error.filename or 'disk'}: {error.strerror or error}")))
     except Exception as error:  # noqa: BLE001  the process edge: the driver says it, this worker can go on
-        connection.send(Refused(error=DataError(f"{type(error).__name__}: {error}")))
+        connection.send(refusal_of(error))
+
+
+def refusal_of(error: BaseException) -> Refused:
+    """What a request that raised is answered with; the user's own code can raise anything, so that its place is told."""
+    if isinstance(error, TunerError):
+        return Refused(error=error)
+    if isinstance(error, OSError):
+        return Refused(error=StorageError(f"{error.filename or 'disk'}: {error.strerror or error}"))
+    return Refused(error=DataError(short(error)))
 
 
 def _train(connection: Connection, inbox: Inbox, runner: Runner, jobs: Sequence[TrainJob]) -> None:
