@@ -15,7 +15,8 @@ from tuner.control.controller import TrialState
 from tuner.errors import ChangedError, NotFoundError, UsageError
 from tuner.execution.inline import InlineExecutor
 from tuner.space.parameters import Params
-from tuner.study.queries import StudyReader, TrialRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import TrialRow
 from tuner.workflows.best import best
 from tuner.workflows.progress import Note, Progress
 from tuner.workflows.search import SearchRequest, search

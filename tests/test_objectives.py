@@ -22,7 +22,8 @@ from tuner.config.spec import load
 from tuner.control import pareto
 from tuner.errors import ChangedError, ConfigError, NoTrialError, UsageError
 from tuner.execution.inline import InlineExecutor
-from tuner.study.queries import StudyReader, TrialRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import TrialRow
 from tuner.workflows.best import best, best_front
 from tuner.workflows.confirm import confirm
 from tuner.workflows.progress import Progress, TrialFinished

@@ -22,7 +22,8 @@ from tuner import faults
 from tuner.execution.inline import InlineExecutor
 from tuner.execution.processes import ProcessExecutor
 from tuner.screen.here import LineReporter
-from tuner.study.queries import StudyReader, TrialDetail
+from tuner.study.queries import StudyReader
+from tuner.study.rows import TrialDetail
 from tuner.workflows.explaining import explain
 from tuner.workflows.progress import EpochEnded, Note, Progress, TrialFinished, TrialStarted
 from tuner.workflows.result import Ended, SearchResult

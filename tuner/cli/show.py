@@ -11,7 +11,7 @@ from tuner.cli.classes import details_text
 from tuner.cli.tables import cell, duration, named, number, render, scalar
 
 if TYPE_CHECKING:
-    from tuner.study.queries import AttemptRow, TrialDetail
+    from tuner.study.rows import AttemptRow, TrialDetail
 
 
 EXAMPLES = """\b

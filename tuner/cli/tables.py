@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tuner.wording import cell, duration, named, number, scalar, size, span, spread
 
 if TYPE_CHECKING:
-    from tuner.study.queries import TrialRow
+    from tuner.study.rows import TrialRow
 
 __all__ = [
     "best_line",

@@ -11,7 +11,7 @@ from tuner.cli import options
 from tuner.cli.tables import cell, duration, number, render, scalar
 
 if TYPE_CHECKING:
-    from tuner.study.queries import TrialRow
+    from tuner.study.rows import TrialRow
 
 
 @click.command(epilog="\b\nExamples:\n  tuner trials\n  tuner trials --study mlp --json")

@@ -10,7 +10,8 @@ from tuner.control.winner import Confirmed, choose
 from tuner.errors import NotFoundError
 from tuner.study import tables
 from tuner.study.confirmations import ConfirmRun, candidates_of, confirm_uid, runs_of
-from tuner.study.queries import StudyReader, StudyRow, TrialDetail, TrialRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import StudyRow, TrialDetail, TrialRow
 from tuner.study.storage import storage_errors
 
 

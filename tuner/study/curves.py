@@ -7,7 +7,8 @@ from collections import defaultdict
 from sqlalchemy import select
 
 from tuner.study import tables
-from tuner.study.queries import StudyReader, StudyRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import StudyRow
 from tuner.study.storage import storage_errors
 
 

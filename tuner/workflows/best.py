@@ -23,7 +23,8 @@ from tuner.export.bundle import CARD, CODE, WEIGHTS, Bundle, replaced_folder, sh
 from tuner.export.code import with_code
 from tuner.paths import DEFAULT_STORAGE, StudyPaths
 from tuner.study.confirmed import Standing, best_run, run_detail, standing_of
-from tuner.study.queries import AttemptRow, StudyReader, StudyRow, TrialDetail
+from tuner.study.queries import StudyReader
+from tuner.study.rows import AttemptRow, StudyRow, TrialDetail
 from tuner.training.events import Checkpoint
 from tuner.training.job import TrainJob
 from tuner.workflows.own import as_recorded

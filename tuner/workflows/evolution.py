@@ -19,7 +19,8 @@ from tuner.config.spec import Spec
 from tuner.data.info import DataInfo
 from tuner.errors import ChangedError, UsageError
 from tuner.paths import StudyPaths, sync_folder
-from tuner.study.queries import StudyReader, StudyRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import StudyRow
 from tuner.study.records import distribution_of
 from tuner.study.store import StudyStore
 from tuner.study.takeover import FINISHED, Source, Taken

@@ -11,7 +11,7 @@ from tuner.config.schema import PythonTrain
 from tuner.config.spec import Spec
 from tuner.data.info import NO_DATA, DataInfo
 from tuner.execution.protocol import Evaluation
-from tuner.study.queries import TrialDetail
+from tuner.study.rows import TrialDetail
 
 
 def as_recorded(evaluation: Evaluation, detail: TrialDetail, header: Mapping[str, Any]) -> Evaluation:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from tuner.config.messages import suggestion
 from tuner.errors import NoTrialError, UsageError
-from tuner.study.queries import StudyRow, TrialRow, best_of
+from tuner.study.rows import StudyRow, TrialRow, best_of
 
 KNEE = "knee"
 FRONT = "front"

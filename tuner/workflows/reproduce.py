@@ -26,7 +26,8 @@ from tuner.paths import DEFAULT_STORAGE, StudyPaths
 from tuner.study.confirmations import confirm_uid
 from tuner.study.confirmed import run_detail, run_of, standing_of
 from tuner.study.machines import machines_of
-from tuner.study.queries import AttemptRow, EpochRow, StudyReader, StudyRow, TrialDetail
+from tuner.study.queries import StudyReader
+from tuner.study.rows import AttemptRow, EpochRow, StudyRow, TrialDetail
 from tuner.training.events import Checkpoint, Decision, EpochEnd, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 from tuner.workflows.machine import cpu_name, n_cores

@@ -11,7 +11,8 @@ from tuner.control.winner import Confirmed
 from tuner.errors import NotFoundError
 from tuner.paths import StudyPaths
 from tuner.study.confirmed import Standing, run_detail, run_of, standing_of
-from tuner.study.queries import StudyReader, StudyRow, TrialDetail, TrialRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import StudyRow, TrialDetail, TrialRow
 from tuner.training.kept_details import kept_details
 from tuner.workflows.pick import front_rows, pick
 
