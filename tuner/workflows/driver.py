@@ -24,11 +24,12 @@ from tuner.workflows.giving_up import GivingUp
 from tuner.workflows.interrupts import Interrupts
 from tuner.workflows.lanes import LanePlan
 from tuner.workflows.placement import Placement
-from tuner.workflows.progress import EpochEnded, Note, Reporter, TrialFinished, TrialStarted
+from tuner.workflows.progress import Reporter
 from tuner.workflows.result import Ended
 from tuner.workflows.retention import Retention
 from tuner.workflows.runs import AT_RUNG, COMPLETE, FAULTS, FINAL, PRUNED, OpenRun
 from tuner.workflows.supply import Supply
+from tuner.workflows.telling import Telling
 
 MAX_RETRIES = 2
 """How often a trial is tried again after a fault of the machine or a crash, without an epoch in between.
@@ -67,7 +68,7 @@ class Driver:
         self._placement = placement
         self._lanes = lanes
         self._retention = retention
-        self._reporter = reporter
+        self._telling = Telling(reporter=reporter, goals=spec.goals, retention=retention, goal_of=controller.goal)
         self._interrupts = interrupts
         self._ending = ending
         self._clock = clock
@@ -102,7 +103,7 @@ class Driver:
                     break
                 self._handle(self._executor.wait(self._time_left(), self._interrupts.descriptor))
                 if self._interrupts.count > 1:
-                    self._note(f"stopped at once: every epoch that was over is kept; {self._cut()}")
+                    self._telling.note(f"stopped at once: every epoch that was over is kept; {self._cut()}")
                     break
                 self._watch()
         finally:
@@ -135,7 +136,7 @@ class Driver:
             leader = self._runs[vacancy.trials[0]]
             joining = self._supply.company(leader, leader.n_lanes - len(vacancy.trials))
             self._executor.refill(vacancy.slot, [self._begin(run, leader) for run in joining])
-            self._say_started(joining)
+            self._telling.started(joining)
         while self._executor.n_free():
             run = self._supply.next()
             if run is None:
@@ -146,14 +147,14 @@ class Driver:
         """Begin no new trials when more are not worth it; paused ones still go on where they are promoted."""
         if not self._ending.why and self._ending.is_over(self._controller.n_new, self._controller.n_paused):
             self._controller.end()
-            self._note(self._ending.why)
+            self._telling.note(self._ending.why)
 
     def _watch(self) -> None:
         if self._interrupts.count == 1:
             self._interrupts.drain()
             if self._runs and not self._is_pausing:
                 self._is_pausing = True
-                self._note("interrupted: trials pause at the end of their epoch; Ctrl-C again stops at once")
+                self._telling.note("interrupted: trials pause at the end of their epoch; Ctrl-C again stops at once")
         if self._is_over_time() and not self._is_aborting:
             self._is_aborting = True
             self._executor.abort()
@@ -205,7 +206,7 @@ class Driver:
         runs = [leader, *self._supply.company(leader, n_lanes - 1)]
         self._executor.submit([self._begin(run, leader) for run in runs])
         fault_point("job_sent")
-        self._say_started(runs)
+        self._telling.started(runs)
 
     def _begin(self, run: OpenRun, leader: OpenRun) -> TrainJob:
         run.attempt += 1
@@ -225,22 +226,6 @@ class Driver:
             )
         )
         return self._job(run)
-
-    def _say_started(self, runs: Sequence[OpenRun]) -> None:
-        for run in runs:
-            self._reporter.show(
-                TrialStarted(
-                    trial=run.trial,
-                    attempt=run.attempt,
-                    params=run.params,
-                    first_epoch=run.epoch + 1,
-                    last_epoch=run.last_epoch,
-                    goal=self._controller.goal(run.trial),
-                    worker=run.seat.slot + 1,
-                    pid=run.seat.pid,
-                    device=run.device,
-                )
-            )
 
     def _job(self, run: OpenRun) -> TrainJob:
         return TrainJob(
@@ -283,7 +268,7 @@ class Driver:
                     cause = outcome.value if event.has_hung else event.message  # how long it was silent differs
                     self._end(event.trial, outcome, event.message, cause)
                 elif isinstance(event, WorkerSilent) and self._is_current(event):
-                    self._note(f"{self._identity.name_of(event.trial)}: {event.message}")
+                    self._telling.note(f"{self._identity.name_of(event.trial)}: {event.message}")
 
     def _is_current(self, event: Event) -> bool:
         """One accepted result a trial and attempt: what an attempt says that is not the latest does not count."""
@@ -309,16 +294,7 @@ class Driver:
         if decision is Decision.CONTINUE and pauses:
             decision = Decision.PAUSE
         self._executor.reply(end.trial, decision)
-        self._reporter.show(
-            EpochEnded(
-                trial=end.trial,
-                epoch=end.epoch,
-                last_epoch=run.last_epoch,
-                value=value,
-                seconds=end.seconds,
-                metrics=end.metrics,
-            )
-        )
+        self._telling.epoch(run, end, value)
 
     def _is_too_costly(self, run: OpenRun) -> bool:
         """Whether a constraint on costs is broken for good; one epoch alone, the first, is not timed well enough."""
@@ -357,7 +333,7 @@ class Driver:
 
     def _pause(self, run: OpenRun) -> None:
         self._store.pause(run.trial, "interrupted")
-        self._show_finished(run, TrialState.PAUSED, None, "interrupted", "", is_best=False)
+        self._telling.paused(run, "interrupted")
 
     def _rest(self, run: OpenRun) -> None:
         """The trial waits at a rung until it is promoted; its checkpoint is on disk since it reported."""
@@ -366,14 +342,14 @@ class Driver:
             return
         self._supply.pause(run)
         self._store.pause(run.trial, "rung")
-        self._show_finished(run, TrialState.PAUSED, None, "rung", "", is_best=False)
+        self._telling.paused(run, "rung")
 
     def _fault(self, run: OpenRun, reason: str, message: str, cause: str) -> None:
         """Try again from the checkpoint, at most twice; give the search up when trials keep failing alike."""
         run.n_faults += 1
         if run.n_faults <= MAX_RETRIES:
             name = self._identity.name_of(run.trial)
-            self._note(f"{name}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
+            self._telling.note(f"{name}: {message}; trying again ({run.n_faults} of {MAX_RETRIES})")
             self._supply.waiting.insert(0, run)
             return
         self._finish(run, TrialState.FAILED, reason, message)
@@ -402,34 +378,4 @@ class Driver:
             message=message,
         )
         is_best = self._retention.finished(run.trial, value if is_winner else None, best_epoch, values)
-        self._show_finished(run, state, value, reason, message, is_best=is_best, values=values)
-
-    def _show_finished(
-        self,
-        run: OpenRun,
-        state: TrialState,
-        value: float | None,
-        reason: str,
-        message: str,
-        *,
-        is_best: bool,
-        values: tuple[float, ...] = (),
-    ) -> None:
-        self._reporter.show(
-            TrialFinished(
-                trial=run.trial,
-                state=state,
-                value=value,
-                epochs=run.epoch,
-                seconds=run.seconds,
-                reason=reason,
-                message=message,
-                is_best=is_best,
-                params=run.params,
-                n_front=self._retention.n_front,
-                values=dict(zip(self._goals.keys, values, strict=True)) if values else {},
-            )
-        )
-
-    def _note(self, message: str) -> None:
-        self._reporter.show(Note(message=message))
+        self._telling.finished(run, state, value, reason, message, is_best=is_best, values=values)
