@@ -533,7 +533,7 @@ def test_several_workers_train_at_once_with_the_numbers_of_one(workers: ProcessE
                     workers.reply(event.trial, Decision.CONTINUE)
         assert [[item.sha256 for item in saved_by(trial)] for trial in events.values()] == [alone, alone]
     finally:
-        processes._end(workers._workers.pop())
+        workers._workers.pop().end()
 
 
 # ---------------------------------------------------------------------------------------------------- drivers' own fate

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import atexit
 import math
-import os
-import signal
-import sys
 import threading
 import time
-import types
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from multiprocessing.connection import Connection, wait
-from multiprocessing.process import BaseProcess
+from collections.abc import Sequence
+from multiprocessing.connection import wait
 from typing import Any
 
 from tuner.data.info import DataInfo
@@ -42,46 +35,14 @@ from tuner.execution.protocol import (
     WorkerLost,
     WorkerSilent,
 )
-from tuner.execution.slot import Slot
-from tuner.execution.watch import STACKS, Watch
+from tuner.execution.worker_process import Worker
 from tuner.training.events import Decision, Outcome, TrialEnd
 from tuner.training.job import TrainJob
 
 ABORT_GRACE_S = 5.0
 """How long a worker may take to notice an abort before it is killed."""
-
-
-STACKS_S = 0.5
 MEASURE_GRACE_S = 60.0
 """How long a few training steps may take before their worker is given up."""
-
-
-@dataclass(slots=True, kw_only=True)
-class Worker:
-    """One process and what it is doing."""
-
-    process: BaseProcess
-    connection: Connection
-    machine: Machine | None = None
-    is_prepared: bool = False
-    """It has been given the data."""
-    has_data: bool = False
-    """It has said so."""
-    slot: Slot = field(default_factory=Slot)
-    watch: Watch = field(default_factory=Watch)
-    abort_by: float | None = None
-    """When it is killed unless its jobs have ended; None while nobody wants that."""
-    ran_out_of_memory: bool = False
-    """That may have left the device in pieces: before its next job a fresh process takes its place."""
-
-    @property
-    def is_free(self) -> bool:
-        return not self.slot.jobs
-
-    def send(self, *messages: object) -> None:
-        with suppress(OSError):  # it died: `wait` reports its job as lost
-            for message in messages:
-                self.connection.send(message)
 
 
 class ProcessExecutor:
@@ -126,12 +87,7 @@ class ProcessExecutor:
         return self._workers[0]
 
     def _new_worker(self) -> Worker:
-        ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_worker_entry, args=(theirs,), daemon=True, name="tuner-worker")
-        with _hidden_main():
-            process.start()
-        theirs.close()
-        return Worker(process=process, connection=ours)
+        return Worker.begin(self._context)
 
     def machine(self) -> Machine:
         worker = self._first()
@@ -168,7 +124,7 @@ class ProcessExecutor:
                 self._note(worker, answer)
         except (EOFError, OSError):
             pass
-        _end(worker)
+        worker.end()
         self._workers[0] = self._new_worker()
         return None
 
@@ -185,7 +141,7 @@ class ProcessExecutor:
                 self._note(worker, answer)
         except (EOFError, OSError):
             pass
-        _end(worker)
+        worker.end()
         self._workers[index] = self._new_worker()
         return LanesMeasured()
 
@@ -224,8 +180,8 @@ class ProcessExecutor:
                 return None
         except (EOFError, OSError):
             worker.process.join(timeout=ABORT_GRACE_S)
-        problem = f"the worker process {_death(worker.process)}"
-        _end(worker)
+        problem = f"the worker process {worker.death}"
+        worker.end()
         self._workers[place] = self._new_worker()
         return Probed(problem=problem)
 
@@ -260,7 +216,7 @@ class ProcessExecutor:
         except (EOFError, OSError) as error:
             worker.process.join(timeout=ABORT_GRACE_S)
             raise MissingError(
-                f"a worker process {_death(worker.process)} before it could train; see `tuner doctor`"
+                f"a worker process {worker.death} before it could train; see `tuner doctor`"
             ) from error
 
     # ------------------------------------------------------------------------------------------------------------ jobs
@@ -277,7 +233,7 @@ class ProcessExecutor:
         """The next one, with a fresh process where the last job ran out of memory."""
         index = next(index for index, worker in enumerate(self._workers) if worker.is_free)
         if self._workers[index].ran_out_of_memory:
-            _end(self._workers[index])
+            self._workers[index].end()
             self._workers[index] = self._new_worker()
         return index
 
@@ -335,7 +291,7 @@ class ProcessExecutor:
                 continue
             finding = worker.watch.look(worker.process.pid or 0, jobs, is_ready=worker.has_data)
             if finding is not None and finding.ends:
-                _dump_stacks(worker.process)
+                worker.write_stacks()
                 found += self._lost(worker, kill=True, why=finding.message)
             elif finding is not None:
                 found += [WorkerSilent(trial=job.trial, attempt=job.attempt, message=finding.message) for job in jobs]
@@ -369,9 +325,9 @@ class ProcessExecutor:
         """A worker that died, or has to (`why`, when it hangs): another process takes its place."""
         jobs = worker.slot.clear()
         if kill:
-            _kill(worker.process)
+            worker.kill()
         worker.process.join(timeout=ABORT_GRACE_S)
-        message = f"the worker process was ended: {why}" if why else f"the worker process {_death(worker.process)}"
+        message = f"the worker process was ended: {why}" if why else f"the worker process {worker.death}"
         worker.connection.close()
         self._workers[self._workers.index(worker)] = self._new_worker()
         return [
@@ -400,53 +356,7 @@ class ProcessExecutor:
             forkserver.cancel()
             self._starting.join()
         for worker in self._workers:
-            _end(worker)
+            worker.end()
         for worker in self._workers:
             worker.process.join(timeout=ABORT_GRACE_S)
         self._workers.clear()
-
-
-def _worker_entry(connection: Connection) -> None:
-    from tuner.execution.worker import worker_main  # imports torch: not in the driver
-
-    worker_main(connection)
-
-
-def _kill(process: BaseProcess) -> None:
-    if process.pid is not None and process.is_alive():
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, signal.SIGKILL)
-
-
-def _dump_stacks(process: BaseProcess) -> None:
-    """Where each thread of a worker hangs, in the log of its trial."""
-    if STACKS is not None and process.pid is not None:
-        with suppress(ProcessLookupError):
-            os.kill(process.pid, STACKS)
-        process.join(timeout=STACKS_S)  # it does not end by that: the time to write
-
-
-def _end(worker: Worker) -> None:
-    _kill(worker.process)
-    worker.connection.close()
-
-
-def _death(process: BaseProcess) -> str:
-    code = process.exitcode
-    if code is None:
-        return "stopped answering"
-    if code < 0:
-        name = signal.Signals(-code).name
-        return f"was killed by {name}" + (" (out of memory?)" if name == "SIGKILL" else "")
-    return f"ended with exit code {code}"
-
-
-@contextmanager
-def _hidden_main() -> Iterator[None]:
-    """Keep multiprocessing from importing the user's script in every worker, so that it needs no `__main__` guard."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
