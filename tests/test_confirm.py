@@ -255,14 +255,16 @@ def test_more_seeds_and_trials_are_added_to_those_that_are_there() -> None:
 
 def test_where_few_trials_are_complete_the_furthest_of_the_stopped_ones_are_confirmed_in_full() -> None:
     recorder = Recorder()
-    result = run("search.pruner={kind: asha, min_epochs: 1, eta: 3}", "search.trials=4", "train.epochs=9", recorder=recorder)
+    asha = "search.pruner={kind: asha, min_epochs: 1, eta: 3}"
+    result = run(asha, "search.trials=4", "train.epochs=9", recorder=recorder)
     assert result.status.counts["complete"] == 1
     confirmed = result.status.confirmed
     assert confirmed is not None
     assert len(confirmed.candidates) == 2
     assert all(len(curve) == 9 for curve in curves().values())
     (note,) = [item.message for item in recorder.shown if isinstance(item, Note) and "complete" in item.message]
-    (stopped,) = {item.trial for item in confirmed.candidates} - {result.status.best.number if result.status.best else -1}
+    assert result.status.best is not None
+    (stopped,) = {item.trial for item in confirmed.candidates} - {result.status.best.number}
     assert note == f"fewer than 2 trials are complete: trial {stopped} got furthest of the others, and trains in full"
     assert best().bundle.trial == confirmed.winner.trial
 
@@ -272,7 +274,8 @@ def test_trials_that_a_constraint_never_judged_are_not_confirmed() -> None:
     asha = "search.pruner={kind: asha, min_epochs: 1, eta: 3}"
     run(asha, "search.trials=4", "train.epochs=9", "constraints=['loss <= 100']", recorder=recorder)
     assert len({run.trial for run in standing().runs}) == 1
-    assert any("1 of the 2 trials that confirm.top asks for" in item.message for item in recorder.shown if isinstance(item, Note))
+    notes = [item.message for item in recorder.shown if isinstance(item, Note)]
+    assert any("1 of the 2 trials that confirm.top asks for" in note for note in notes)
 
 
 def test_no_spread_is_said_in_words_and_not_as_a_number() -> None:

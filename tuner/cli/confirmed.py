@@ -36,8 +36,9 @@ def _winner(confirmed: Confirmed, metric: str) -> list[str]:
         for item in confirmed.candidates
     ]
     table = render(["trial", "search", "mean", "std", "fresh seeds"], rows)
+    expected = f"{number(winner.mean)}{spread(winner.std, n_seeds)}"
     return [
-        f"confirmed: trial {winner.trial}; expect val/{metric} {number(winner.mean)}{spread(winner.std, n_seeds)} ({how})",
+        f"confirmed: trial {winner.trial}; expect val/{metric} {expected} ({how})",
         *(f"  {line}" for line in table.splitlines()),
     ]
 

@@ -109,7 +109,7 @@ def _answer(connection: Connection, handle: Any, request: Any) -> None:
 
 
 def refusal_of(error: BaseException) -> Refused:
-    """What a request that raised is answered with; the user's own code can raise anything, so that its place is told."""
+    """What a request that raised is answered with; the user's own code can raise anything, whose place is told."""
     if isinstance(error, TunerError):
         return Refused(error=error)
     if isinstance(error, OSError):

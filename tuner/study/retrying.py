@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy
 from sqlalchemy import Connection
@@ -20,6 +20,8 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, SQLAlch
 
 from tuner.errors import StorageError
 from tuner.study.storage import shown
+
+T = TypeVar("T")
 
 MOST_S = 120.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 5.0
@@ -74,7 +76,7 @@ class Retrying:
         if connection is not None:
             connection.close()
 
-    def _patiently[T](self, action: Callable[[Connection], T]) -> T:
+    def _patiently(self, action: Callable[[Connection], T]) -> T:
         patience = self.patience
         began: float | None = None
         pause_s = FIRST_PAUSE_S

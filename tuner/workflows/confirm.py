@@ -157,7 +157,9 @@ def said_of(chosen: Sequence[StoredTrial], wanted: Confirm, history: Sequence[St
     stopped = [str(trial.number) for trial in chosen if trial.state is not TrialState.COMPLETE]
     if stopped:
         which = f"trial{'s' * (len(stopped) > 1)} {', '.join(stopped)}"
-        said.append(f"fewer than {wanted.top} trials are complete: {which} got furthest of the others, and trains in full")
+        said.append(
+            f"fewer than {wanted.top} trials are complete: {which} got furthest of the others, and trains in full"
+        )
     if len(chosen) < wanted.top <= len(history):
         said.append(
             f"{len(chosen)} of the {wanted.top} trials that confirm.top asks for: no other has a value and meets the "

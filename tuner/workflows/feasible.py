@@ -36,10 +36,8 @@ class Feasible:
                 parts.append(f"judged by the search: {', '.join(self.later)}")
             found.append(f"{parts[0]}; {'; '.join(parts[1:])}")
         if self.fit.n_misfits:
-            share = self.fit.n_misfits / self.fit.n_drawn
-            found.append(
-                f"{share:.0%} of {self.fit.n_drawn} random trials have values that do not go together: {self.fit.example}"
-            )
+            which = f"{self.fit.n_misfits / self.fit.n_drawn:.0%} of {self.fit.n_drawn} random trials"
+            found.append(f"{which} have values that do not go together: {self.fit.example}")
         return found
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Kinds of the space that this data cannot be trained with: found before the first trial, not one trial after another."""
+"""Kinds of the space that this data cannot be trained with: found before the first trial, not one after another."""
 
 from __future__ import annotations
 

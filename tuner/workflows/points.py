@@ -1,4 +1,4 @@
-"""Points of a space at which it is tried before anything is searched: with each kind that can be chosen, and its ends."""
+"""Points of a space at which it is tried before it is searched: with each kind that can be chosen, and its ends."""
 
 from __future__ import annotations
 
