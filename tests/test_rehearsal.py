@@ -9,7 +9,8 @@ import pytest
 
 from tuner.config.schema import AshaPruner, HyperbandPruner, MedianPruner, NoPruner, Search, ThresholdPruner
 from tuner.control.draws import corners, distinct, random_params
-from tuner.control.rehearsal import Budget, Cost, Range, Scenario, rehearse
+from tuner.control.rehearsal import Budget, Range, rehearse
+from tuner.control.scenarios import Cost, Scenario
 from tuner.space.parameters import AnyOf, Choices, FloatRange, IntRange, MoreThan, Parameter, Space
 from tuner.study.judging import judge_of
 

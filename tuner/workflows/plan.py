@@ -18,7 +18,8 @@ from tuner.config.lanes import is_free
 from tuner.config.schema import GridSampler, MedianPruner, NoPruner, PercentilePruner, Search
 from tuner.config.spec import Spec, find_file, load
 from tuner.control.draws import corners, distinct, random_params
-from tuner.control.rehearsal import Budget, Cost, Range, Rehearsed, Scenario, rehearse
+from tuner.control.rehearsal import Budget, Range, Rehearsed, rehearse
+from tuner.control.scenarios import Cost, Scenario
 from tuner.execution.processes import ProcessExecutor
 from tuner.execution.protocol import Executor, LanesRequest
 from tuner.paths import DEFAULT_STORAGE, StudyPaths
