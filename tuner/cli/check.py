@@ -65,7 +65,7 @@ def command(space: str, sets: tuple[str, ...], storage: str, no_data: bool, as_j
 def lines_of(tried: Tried) -> list[str]:
     """What was tried, and what cannot be trained."""
     if not tried.n_points:
-        return ["the data can be read; nothing was trained"]
+        return ["own training code was imported, and not run: an epoch of it can take any time"]
     left = f"; no time for {tried.n_left} more" if tried.n_left else ""
     lines = [f"tried {tried.n_points} point{'s' * (tried.n_points > 1)} of the space{left}"]
     if tried.n_params is not None:

@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from tuner.training.events import EpochEnd, TrialEnd
@@ -33,6 +33,34 @@ TICKS_PER_S = float(os.sysconf("SC_CLK_TCK")) if hasattr(os, "sysconf") else 100
 PROC = Path("/proc")
 
 
+def busy_seconds(pid: int, proc: Path = PROC) -> float | None:
+    """Computing time of a process and all that it has started and not yet waited for; None where /proc is not there."""
+    found: dict[int, tuple[int, float]] = {}
+    try:
+        numbers = [int(path.name) for path in proc.iterdir() if path.name.isdecimal()]
+    except OSError:
+        return None
+    for number in numbers:
+        times = _times(proc / str(number) / "stat")
+        if times is not None:
+            found[number] = times
+    if pid not in found:
+        return None
+    family = {pid}
+    while more := {number for number, (parent, _) in found.items() if parent in family} - family:
+        family |= more
+    return sum(found[number][1] for number in family)
+
+
+def _times(path: Path) -> tuple[int, float] | None:
+    """Its parent, and the seconds that it and its children that are gone have computed."""
+    try:
+        fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        return int(fields[1]), sum(map(int, fields[11:15])) / TICKS_PER_S
+    except (OSError, ValueError, IndexError):  # it has ended in the meantime
+        return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What is wrong with a silent worker."""
@@ -47,7 +75,7 @@ class Watch:
     """One worker's silence since its jobs began, or since it last said anything."""
 
     clock: Callable[[], float] = time.monotonic
-    busy_s: Callable[[int], float | None] = field(default=lambda pid: busy_seconds(pid))
+    busy_s: Callable[[int], float | None] = busy_seconds
     silent_s: float = 0.0
     idle_s: float = 0.0
     slowest_s: float = 0.0
@@ -123,31 +151,3 @@ def _limit(jobs: Sequence[TrainJob]) -> float | None:
 
 def _nothing(seconds: float) -> str:
     return f"nothing was heard of it for {seconds:.0f} s"
-
-
-def busy_seconds(pid: int, proc: Path = PROC) -> float | None:
-    """Computing time of a process and all that it has started and not yet waited for; None where /proc is not there."""
-    found: dict[int, tuple[int, float]] = {}
-    try:
-        numbers = [int(path.name) for path in proc.iterdir() if path.name.isdecimal()]
-    except OSError:
-        return None
-    for number in numbers:
-        times = _times(proc / str(number) / "stat")
-        if times is not None:
-            found[number] = times
-    if pid not in found:
-        return None
-    family = {pid}
-    while more := {number for number, (parent, _) in found.items() if parent in family} - family:
-        family |= more
-    return sum(found[number][1] for number in family)
-
-
-def _times(path: Path) -> tuple[int, float] | None:
-    """Its parent, and the seconds that it and its children that are gone have computed."""
-    try:
-        fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        return int(fields[1]), sum(map(int, fields[11:15])) / TICKS_PER_S
-    except (OSError, ValueError, IndexError):  # it has ended in the meantime
-        return None

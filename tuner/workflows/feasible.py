@@ -62,7 +62,7 @@ def refuse_misfits(spec: Spec) -> str:
     fit = fit_of(spec, N_BEFORE_SEARCH)
     if fit.n_misfits and fit.n_misfits == fit.n_drawn:
         raise ConfigError(f"{spec.file}: space: none of {fit.n_drawn} random trials can be trained: {fit.example}")
-    if fit.n_misfits < WORTH_SAYING * fit.n_drawn:
+    if not fit.n_misfits or fit.n_misfits < WORTH_SAYING * fit.n_drawn:
         return ""
     share = fit.n_misfits / fit.n_drawn
     return f"about {share:.0%} of the space has values that do not go together, and is not trained: {fit.example}"

@@ -74,13 +74,12 @@ class Fit:
     @property
     def share(self) -> float:
         """Of the space, what cannot be trained whatever the data is."""
-        return (self.n_misfits + self.n_broken) / max(1, self.n_drawn)
+        return (self.n_misfits + self.n_broken) / self.n_drawn
 
 
 def fit_of(spec: Spec, n_points: int) -> Fit:
     """Bind random points of the space; nothing is built or trained."""
-    if not spec.space.parameters:
-        return Fit(n_drawn=0, n_misfits=0, n_broken=0, example="")
+    n_points = n_points if spec.space.parameters else 1  # all are the base config
     random = np.random.default_rng(derive(spec.seed, "plan", "bind"))
     said: Counter[str] = Counter()
     n_broken = 0
