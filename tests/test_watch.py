@@ -86,10 +86,17 @@ def test_a_worker_that_computes_is_never_ended_and_is_told_of_once(tmp_path: Pat
 
 def test_a_worker_that_does_nothing_for_half_an_hour_is_ended(tmp_path: Path) -> None:
     machine = Machine(share=0.0005)  # loader processes that look now and then
-    found = machine.look_for(machine.watch(), [job(tmp_path)], 48 * HOUR_S)
+    watch = machine.watch()
+    watch.heard([epoch(2.0)])
+    found = machine.look_for(watch, [job(tmp_path)], 48 * HOUR_S)
     assert [finding.ends for _, finding in found] == [False, True]
     assert found[-1][0] == pytest.approx(1800.0, abs=60.0)
     assert found[-1][1].message.endswith("and it did nothing")
+
+
+def test_before_its_first_epoch_it_may_wait_for_the_data_and_is_only_told_of(tmp_path: Path) -> None:
+    machine = Machine(share=0.0)
+    assert [finding.ends for _, finding in machine.look_for(machine.watch(), [job(tmp_path)], 48 * HOUR_S)] == [False]
 
 
 def test_one_whose_epochs_take_long_is_given_twenty_of_them(tmp_path: Path) -> None:
@@ -104,7 +111,9 @@ def test_one_whose_epochs_take_long_is_given_twenty_of_them(tmp_path: Path) -> N
 def test_own_training_code_may_wait_for_others_and_is_only_told_of(tmp_path: Path) -> None:
     machine = Machine(share=0.0)
     own = job(tmp_path, kind="python", target="mine.py:run")
-    found = machine.look_for(machine.watch(), [own], 48 * HOUR_S)
+    watch = machine.watch()
+    watch.heard([epoch(2.0)])
+    found = machine.look_for(watch, [own], 48 * HOUR_S)
     assert [finding.ends for _, finding in found] == [False]
     assert "it is idle" in found[0][1].message
 
@@ -112,7 +121,9 @@ def test_own_training_code_may_wait_for_others_and_is_only_told_of(tmp_path: Pat
 def test_where_the_system_does_not_say_who_computes_nobody_is_ended(tmp_path: Path) -> None:
     machine = Machine(share=0.0)
     machine.share = None
-    assert [finding.ends for _, finding in machine.look_for(machine.watch(), [job(tmp_path)], 48 * HOUR_S)] == [False]
+    watch = machine.watch()
+    watch.heard([epoch(2.0)])
+    assert [finding.ends for _, finding in machine.look_for(watch, [job(tmp_path)], 48 * HOUR_S)] == [False]
 
 
 def test_time_in_which_nobody_looks_is_no_silence(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Silence alone does not tell the two apart. `train.epoch_timeout` in seconds is a promise of its user. Without it a
 worker is ended only when it and its children do nothing: neither training nor reading nor waiting for a loader that
-reads goes without computing time. Own training code may wait for another machine, and is only told about.
+reads goes without computing time. Before its first epoch it may wait for another worker to decode the data, and own
+training code for another machine: these are only told about.
 
 Silence and idleness count while somebody looks, so that neither a suspended driver nor a clock that steps adds to them.
 """
@@ -119,7 +120,7 @@ class Watch:
         if self._measured is None or self.silent_s - self._measured[0] >= MEASURE_EVERY_S:
             self._measure(pid)
         longest = max(self.silent_s, self.idle_s)
-        if may_end and self.idle_s >= max(END_AFTER_S, SLOWEST * self.slowest_s):
+        if may_end and self.slowest_s and self.idle_s >= max(END_AFTER_S, SLOWEST * self.slowest_s):
             return Finding(message=f"{_nothing(longest)}, and it did nothing", ends=True)
         if self._has_told or self.silent_s < max(TELL_AFTER_S, SLOWEST * self.slowest_s):
             return None
