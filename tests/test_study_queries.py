@@ -18,8 +18,8 @@ from tuner.data.info import DataInfo
 from tuner.errors import NotFoundError, StorageError
 from tuner.study import tables
 from tuner.study.queries import StudyReader
-from tuner.study.rows import TrialRow, best_of
 from tuner.study.records import AskedTrial
+from tuner.study.rows import TrialRow, best_of
 from tuner.study.store import NewAttempt, StudyStore
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 from tuner.workflows.status import status_of

@@ -19,6 +19,9 @@ CREATE = "CREATE TABLE rows (id INTEGER PRIMARY KEY, content BLOB)"
 LARGE = b"x" * 200_000
 
 
+Statement = tuple[sqlalchemy.TextClause, dict[str, object]]
+
+
 class Disk:
     """A database whose size is limited, and the time that passes while somebody waits for room."""
 
@@ -45,6 +48,11 @@ class Disk:
         if self.now >= self.makes_room_at:
             self.n_pages = 10_000
 
+    def record(self, *statements: Statement) -> None:
+        with self.transactions.begin() as connection:
+            for statement in statements:
+                connection.execute(*statement)
+
     def rows(self) -> list[tuple[int, int]]:
         with closing(sqlite3.connect(self.path)) as connection:
             return list(connection.execute("SELECT id, length(content) FROM rows ORDER BY id"))
@@ -57,15 +65,12 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
     found.engine.dispose()
 
 
-def insert(number: int, content: bytes) -> tuple[sqlalchemy.TextClause, dict[str, object]]:
+def insert(number: int, content: bytes) -> Statement:
     return sqlalchemy.text("INSERT INTO rows VALUES (:id, :content)"), {"id": number, "content": content}
 
 
 def test_a_full_disk_is_waited_for_and_the_whole_transaction_is_done_again(disk: Disk) -> None:
-    with disk.transactions.begin() as connection:
-        connection.execute(*insert(1, b"small"))
-        connection.execute(*insert(2, LARGE))
-        connection.execute(*insert(3, b"small"))
+    disk.record(insert(1, b"small"), insert(2, LARGE), insert(3, b"small"))
     assert disk.rows() == [(1, 5), (2, len(LARGE)), (3, 5)]
     assert disk.now == pytest.approx(0.1 + 0.2 + 0.4 + 0.8 + 1.6)
     waits, is_back = disk.said
@@ -76,11 +81,9 @@ def test_a_full_disk_is_waited_for_and_the_whole_transaction_is_done_again(disk:
 def test_steps_that_share_a_transaction_are_all_done_again(disk: Disk) -> None:
     done: list[str] = []
     with disk.transactions.together():
-        with disk.transactions.begin() as connection:
-            connection.execute(*insert(1, b"small"))
+        disk.record(insert(1, b"small"))
         disk.transactions.once_durable(lambda: done.append("durable"))
-        with disk.transactions.begin() as connection:
-            connection.execute(*insert(2, LARGE))
+        disk.record(insert(2, LARGE))
         assert done == []
     assert disk.rows() == [(1, 5), (2, len(LARGE))]
     assert done == ["durable"]
@@ -88,26 +91,21 @@ def test_steps_that_share_a_transaction_are_all_done_again(disk: Disk) -> None:
 
 def test_after_two_minutes_the_error_names_the_database(disk: Disk) -> None:
     disk.makes_room_at = 1e9
-    with (
-        pytest.raises(StorageError, match=r"studies\.db: database or disk is full"),
-        disk.transactions.begin() as connection,
-    ):
-        connection.execute(*insert(1, b"small"))
-        connection.execute(*insert(2, LARGE))
+    with pytest.raises(StorageError, match=r"studies\.db: database or disk is full"):
+        disk.record(insert(1, b"small"), insert(2, LARGE))
     assert 120.0 <= disk.now < 130.0
     assert disk.rows() == []
 
 
 def test_who_interrupts_does_not_wait(disk: Disk) -> None:
     disk.transactions.patience.gives_up = lambda: True
-    with pytest.raises(StorageError, match="database or disk is full"), disk.transactions.begin() as connection:
-        connection.execute(*insert(1, LARGE))
+    with pytest.raises(StorageError, match="database or disk is full"):
+        disk.record(insert(1, LARGE))
     assert disk.now == 0.0
 
 
 def test_a_mistake_of_ours_is_not_tried_again(disk: Disk) -> None:
-    with pytest.raises(StorageError, match="UNIQUE constraint failed"), disk.transactions.begin() as connection:
-        connection.execute(*insert(1, b"small"))
-        connection.execute(*insert(1, b"small"))
+    with pytest.raises(StorageError, match="UNIQUE constraint failed"):
+        disk.record(insert(1, b"small"), insert(1, b"small"))
     assert disk.now == 0.0
     assert disk.rows() == []

@@ -23,8 +23,8 @@ from tuner.errors import OwnedError, SearchFailedError, StorageError
 from tuner.study import tables
 from tuner.study.advisor import StudyAdvisor
 from tuner.study.queries import StudyReader
-from tuner.study.rows import TrialDetail
 from tuner.study.records import StoredTrial
+from tuner.study.rows import TrialDetail
 from tuner.study.store import NewAttempt, OpenTrial, StudyStore
 from tuner.training.events import Checkpoint, EpochEnd, Outcome
 

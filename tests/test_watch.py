@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from tuner.config.schema import TrialConfig
-from tuner.errors import ConfigError
 from tuner.config.spec import load
+from tuner.errors import ConfigError
 from tuner.execution.processes import ProcessExecutor
 from tuner.execution.watch import LOOK_EVERY_S, Finding, Watch, busy_seconds
 from tuner.study.queries import StudyReader

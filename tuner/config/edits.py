@@ -11,7 +11,6 @@ from tuner.config.sections import KINDS
 from tuner.errors import ConfigError, Place
 from tuner.space.document import MAX_DEPTH, Located, Mark, located, parse
 
-
 _WHOLE = (1, 1)
 """The place of a whole value, which needs none: the value is there to be seen."""
 
@@ -52,8 +51,8 @@ def read_sets(sets: Sequence[str | Given], problems: Problems) -> Iterator[Edit]
             found = list(error.where)
         for place in found:
             path = ".".join(part for part in (key, place.path) if part)
-            is_whole = (place.line, place.column) == _WHOLE
-            problems.add_place(replace(place, path=path, **({"line": 0, "column": 0} if is_whole else {})))
+            line, column = (0, 0) if (place.line, place.column) == _WHOLE else (place.line, place.column)
+            problems.add_place(replace(place, path=path, line=line, column=column))
         if not found:
             whole = Mark(file=file)
             yield Edit(path=key, value=replace(node, mark=whole, key=whole))

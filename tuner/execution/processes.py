@@ -215,9 +215,7 @@ class ProcessExecutor:
             return worker.connection.recv()
         except (EOFError, OSError) as error:
             worker.process.join(timeout=ABORT_GRACE_S)
-            raise MissingError(
-                f"a worker process {worker.death} before it could train; see `tuner doctor`"
-            ) from error
+            raise MissingError(f"a worker process {worker.death} before it could train; see `tuner doctor`") from error
 
     # ------------------------------------------------------------------------------------------------------------ jobs
 
@@ -330,9 +328,7 @@ class ProcessExecutor:
         message = f"the worker process was ended: {why}" if why else f"the worker process {worker.death}"
         worker.connection.close()
         self._workers[self._workers.index(worker)] = self._new_worker()
-        return [
-            WorkerLost(trial=job.trial, attempt=job.attempt, message=message, has_hung=bool(why)) for job in jobs
-        ]
+        return [WorkerLost(trial=job.trial, attempt=job.attempt, message=message, has_hung=bool(why)) for job in jobs]
 
     def reply(self, trial: int, decision: Decision) -> None:
         worker = next((worker for worker in self._workers if trial in worker.slot.jobs), None)

@@ -67,6 +67,16 @@ class Inbox:
 
 def worker_main(connection: Connection) -> None:
     """Serve requests until told to exit, or until the driver dies."""
+    _settle()
+    inbox = Inbox(connection)
+    runner = Runner(inbox.should_abort)
+    connection.send(runner.machine())
+    while True:  # until the driver is gone: see Inbox
+        _serve(connection, inbox, runner, inbox.get())
+
+
+def _settle() -> None:
+    """Make this process a worker: whose signals, output and children are not those of an ordinary one."""
     # Ctrl-C reaches the whole process group; what happens then is the driver's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -77,28 +87,26 @@ def worker_main(connection: Connection) -> None:
     os.dup2(2, 1)  # the driver's standard output is for data, whatever a user's dataset prints
     # It dies with its driver by itself, and its loader processes with it; Python forbids daemons to have children.
     multiprocessing.current_process()._config["daemon"] = False  # type: ignore[attr-defined]  # noqa: SLF001
-    inbox = Inbox(connection)
-    runner = Runner(inbox.should_abort)
-    connection.send(runner.machine())
-    while True:  # until the driver is gone: see Inbox
-        message = inbox.get()
-        if isinstance(message, Start):
-            with _output_to_log(message.jobs[0]):
-                _train(connection, inbox, runner, message.jobs)
-        elif isinstance(message, PrepareRequest):
-            _answer(connection, runner.prepare, message)
-        elif isinstance(message, TryRequest):
-            connection.send(runner.try_out(message))
-        elif isinstance(message, MeasureRequest):
-            connection.send(runner.measure(message))
-        elif isinstance(message, LanesRequest):
-            connection.send(runner.measure_lanes(message))
-        elif isinstance(message, ProbeRequest):
-            with _output_to_log(message.job):
-                probed = runner.probe(message)
-            connection.send(probed)
-        elif isinstance(message, EvaluateRequest):
-            _answer(connection, runner.evaluate, message)
+
+
+def _serve(connection: Connection, inbox: Inbox, runner: Runner, message: object) -> None:
+    if isinstance(message, Start):
+        with _output_to_log(message.jobs[0]):
+            _train(connection, inbox, runner, message.jobs)
+    elif isinstance(message, PrepareRequest):
+        _answer(connection, runner.prepare, message)
+    elif isinstance(message, TryRequest):
+        connection.send(runner.try_out(message))
+    elif isinstance(message, MeasureRequest):
+        connection.send(runner.measure(message))
+    elif isinstance(message, LanesRequest):
+        connection.send(runner.measure_lanes(message))
+    elif isinstance(message, ProbeRequest):
+        with _output_to_log(message.job):
+            probed = runner.probe(message)
+        connection.send(probed)
+    elif isinstance(message, EvaluateRequest):
+        _answer(connection, runner.evaluate, message)
 
 
 def _answer(connection: Connection, handle: Any, request: Any) -> None:

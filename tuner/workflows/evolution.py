@@ -20,8 +20,8 @@ from tuner.data.info import DataInfo
 from tuner.errors import ChangedError, UsageError
 from tuner.paths import StudyPaths, sync_folder
 from tuner.study.queries import StudyReader
-from tuner.study.rows import StudyRow
 from tuner.study.records import distribution_of
+from tuner.study.rows import StudyRow
 from tuner.study.store import StudyStore
 from tuner.study.takeover import FINISHED, Source, Taken
 from tuner.training.checkpoint_files import PATTERN

@@ -49,8 +49,9 @@ def near_base(spec: Spec, kind: Kind) -> Params | None:
 
 def at_ends(spec: Spec, kind: Kind) -> list[Params]:
     """All other parameters high, and all low, with this kind."""
-    points = [_with(spec, kind, lambda parameter, end=end: ends(parameter.domain)[end]) for end in (0, -1)]
-    return [point for point in points if point is not None]
+    high = _with(spec, kind, lambda parameter: ends(parameter.domain)[0])
+    low = _with(spec, kind, lambda parameter: ends(parameter.domain)[-1])
+    return [point for point in (high, low) if point is not None]
 
 
 def _with(spec: Spec, kind: Kind, value_of: Callable[[Parameter], Scalar]) -> Params | None:

@@ -44,9 +44,9 @@ class TrainSection(Section):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|(cuda|xpu)(:\d+)?)$")] = "auto"
     """auto (the accelerator that torch has, else the CPU), cpu, cuda, cuda:N, xpu, xpu:N or mps."""
     epoch_timeout: Literal["auto", "never"] | Positive = "auto"
-    """Seconds that an epoch may take; then its worker is ended, and the trial tried again from its checkpoint. auto tells
-    of a worker that is silent for long, and ends it when after its first epoch it does nothing at all for half an hour
-    and 20 epochs: never one that computes, nor own training code, which may wait for others."""
+    """Seconds that an epoch may take; then its worker is ended, and the trial tried again from its checkpoint. auto
+    tells of a worker that is silent for long, and ends it when after its first epoch it does nothing at all for half an
+    hour and 20 epochs: never one that computes, nor own training code, which may wait for others."""
 
 
 class StandardTrain(TrainSection):
