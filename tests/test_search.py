@@ -296,7 +296,7 @@ def test_a_trial_that_diverges_is_pruned_and_never_the_best() -> None:
     ("split", "message"),
     (
         ("{val: 2, test: 10, stratify: false}", "none of its 2 rows is of class"),
-        ("{folds: 40, test: 10, stratify: false}", "data.split.folds: fold 0 of 40: roc_auc has no value"),
+        ("{folds: 40, test: 10, stratify: false}", "data.split.folds: fold 1 of 40: roc_auc has no value"),
     ),
 )
 def test_a_metric_without_a_value_on_the_validation_rows_ends_a_search_before_it_begins(

@@ -186,6 +186,7 @@ SPACE = """
 study: hangs
 objective: {metric: accuracy, direction: maximize}
 train: {kind: python, target: "mine.py:run", epochs: 4, epoch_timeout: 3}
+search: {pruner: none}
 """
 
 
@@ -206,8 +207,7 @@ def test_a_trial_that_hangs_is_told_ended_and_goes_on_from_its_checkpoint(
     Path("mine.py").write_text(HANGS)
     Path("hangs.yaml").write_text(SPACE)
     notes = Notes()
-    options = f"train.options={{folder: '{tmp_path}'}}"
-    search(SearchRequest(space="hangs.yaml", sets=[options]), notes, ProcessExecutor())
+    search(SearchRequest(space="hangs.yaml"), notes, ProcessExecutor())
     (said,) = [text for text in notes.said if "nothing was heard" in text]
     assert said == (
         "trial 0: the worker process was ended: nothing was heard of it for 3 s (train.epoch_timeout); trying again "
