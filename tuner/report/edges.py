@@ -13,7 +13,7 @@ from tuner.config.sections import class_of, kind_in, validate
 from tuner.config.spec import Spec
 from tuner.report.facts import Facts
 from tuner.space.parameters import Choices, FloatRange, IntRange, Scalar
-from tuner.study.queries import TrialRow
+from tuner.study.rows import TrialRow
 
 WINNER_NEAR, OTHERS_NEAR = 0.05, 0.15
 """How near to an end of the range, as a share of it: the winner, and the best that go with it."""

@@ -17,7 +17,7 @@ from tuner.space.parameters import Params
 from tuner.study.confirmed import Standing
 from tuner.study.history import History
 from tuner.study.importance import FEWEST, PER_PARAMETER, Importances
-from tuner.study.queries import StudyRow, TrialRow
+from tuner.study.rows import StudyRow, TrialRow
 
 Curve = Mapping[int, float]
 """The objective by epoch, as far as it was finite; of several objectives the leading one."""

@@ -26,7 +26,7 @@ from tuner.report.blocks import (
 )
 from tuner.report.facts import Facts
 from tuner.report.text import NONE, duration, measure, moment, number, plural, scalar
-from tuner.study.queries import TrialRow
+from tuner.study.rows import TrialRow
 
 N_TOP = 10
 MAX_LISTED = 1000

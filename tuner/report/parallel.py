@@ -10,7 +10,7 @@ from tuner.report.axes import Axis
 from tuner.report.chart import Chart, Label
 from tuner.report.facts import Facts, values_range
 from tuner.report.scales import Linear, Tick
-from tuner.study.queries import TrialRow
+from tuner.study.rows import TrialRow
 
 BOTTOM = 0.1
 """The lowest part of every axis: where lines go that have no such parameter."""

@@ -10,7 +10,7 @@ from tuner.report import curves, influence, listing, progress, quality, tradeoff
 from tuner.report.blocks import Page, Text
 from tuner.report.facts import Facts
 from tuner.report.text import measure, moment, number, plural, scalar
-from tuner.study.queries import TrialRow
+from tuner.study.rows import TrialRow
 
 MAX_DESCRIBED = 2000
 """Trials that the page says something of under the pointer: more make it large."""

@@ -12,7 +12,7 @@ from tuner.report.chart import Chart
 from tuner.report.facts import Facts, values_range
 from tuner.report.scales import Linear, Log, Scale
 from tuner.report.text import duration, measure, number, plural
-from tuner.study.queries import TrialRow
+from tuner.study.rows import TrialRow
 
 MAX_PAIRS = 6
 FAR = 20.0

@@ -12,7 +12,8 @@ from sqlalchemy import Table, inspect, select
 
 from tuner.study import tables
 from tuner.study.confirmations import confirm_uid
-from tuner.study.queries import StudyReader, StudyRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import StudyRow
 from tuner.study.storage import storage_errors
 
 Metrics = Mapping[str, float | None]

@@ -21,7 +21,8 @@ from tuner.study.confirmed import Standing, standing_of
 from tuner.study.curves import curves_of
 from tuner.study.history import history_of
 from tuner.study.importance import Importances, importances_of
-from tuner.study.queries import StudyReader, StudyRow, TrialRow, best_of
+from tuner.study.queries import StudyReader
+from tuner.study.rows import StudyRow, TrialRow, best_of
 from tuner.study.storage import shown
 from tuner.training.kept_details import kept_details
 from tuner.workflows.best import Chosen, checkpoint_of, choose, evaluate_again
