@@ -34,7 +34,8 @@ from tuner.screen.state import (
 from tuner.study.confirmations import ConfirmRun
 from tuner.study.glance import Curve, Glance, OpenAttempt, SeenFailure, SeenTrial, glance, params_of_trials
 from tuner.study.ownership import is_owned
-from tuner.study.queries import StudyReader, StudyRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import StudyRow
 from tuner.workflows.pick import front_rows, pick
 from tuner.workflows.placing import n_trials_of
 

@@ -17,7 +17,8 @@ from tuner.control.controller import INFEASIBLE, TrialState
 from tuner.space.parameters import Scalar
 from tuner.study import tables
 from tuner.study.confirmations import ConfirmRun, confirm_uid, runs_of
-from tuner.study.queries import STATES, StudyReader, StudyRow, params_of
+from tuner.study.queries import STATES, StudyReader, params_of
+from tuner.study.rows import StudyRow
 from tuner.study.storage import storage_errors
 
 EPOCHS = "train.epochs"

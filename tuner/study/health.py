@@ -15,7 +15,8 @@ from tuner.errors import StorageError
 from tuner.paths import StudyPaths, sqlite_file
 from tuner.study import tables
 from tuner.study.ownership import owner_of
-from tuner.study.queries import StudyReader, StudyRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import StudyRow
 from tuner.study.storage import connect_readonly, empty_database, storage_errors
 
 
