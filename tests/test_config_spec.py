@@ -258,7 +258,7 @@ def test_a_file_that_is_nowhere_says_where_it_was_looked_for_and_what_there_is(t
 
 def test_the_nearest_of_the_files_here_is_named_too() -> None:
     Path("people.yaml").write_text("data: {kind: iris}")
-    with pytest.raises(NotFoundError, match=r"peple.yaml: no such space file; did you mean 'people'\? Looked in"):
+    with pytest.raises(NotFoundError, match=r"peple.yaml: no such space file; did you mean 'people'\? \(looked in"):
         find_file("peple.yaml")
 
 
