@@ -8,6 +8,20 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 Layout = Literal["", "steps_first", "channels_first"]
+NOT_DECODED = {
+    "batch_size",
+    "num_workers",
+    "pin_memory",
+    "prefetch_factor",
+    "persistent_workers",
+    "timeout",
+    "drop_last",
+    "augment",
+    "perturb",
+    "bucket",
+    "sampler",
+}
+"""Options that may vary from trial to trial without the data being decoded again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

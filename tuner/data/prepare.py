@@ -13,27 +13,13 @@ from tuner.data import cache
 from tuner.data.cache import DamagedError
 from tuner.data.decoded import Decoded, Request, WantedTask
 from tuner.data.decoding import FORMAT, decode
+from tuner.data.info import NOT_DECODED
 from tuner.data.prepared import Prepared, opened
 from tuner.data.sampling import check_weighted
 from tuner.data.sources import SOURCES
 from tuner.errors import DataError
 
-__all__ = ["NOT_DECODED", "Prepared", "prepare", "read_source"]
-
-NOT_DECODED = {
-    "batch_size",
-    "num_workers",
-    "pin_memory",
-    "prefetch_factor",
-    "persistent_workers",
-    "timeout",
-    "drop_last",
-    "augment",
-    "perturb",
-    "bucket",
-    "sampler",
-}
-"""Options that may vary from trial to trial without the data being decoded again."""
+__all__ = ["Prepared", "prepare", "read_source"]
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from tuner.config.metrics import find
 from tuner.config.schema import Data, TrialConfig
 from tuner.data.batches import eval_batches
 from tuner.data.global_rng import seeded
-from tuner.data.info import NO_DATA, DataInfo
-from tuner.data.prepare import NOT_DECODED, Prepared, prepare
+from tuner.data.info import NO_DATA, NOT_DECODED, DataInfo
+from tuner.data.prepare import Prepared, prepare
 from tuner.device import available, name_of, resolve, stored_precision
 from tuner.errors import TunerError, VerificationError
 from tuner.execution.failures import short

@@ -15,6 +15,7 @@ from tuner.config.code import fingerprints, targets_of
 from tuner.config.schema import TrialConfig
 from tuner.config.spec import Spec
 from tuner.control.winner import Confirmed
+from tuner.data.info import NOT_DECODED
 from tuner.errors import ExportError, NotFoundError, UsageError, VerificationError
 from tuner.execution.processes import ProcessExecutor
 from tuner.execution.protocol import EvaluateRequest, Evaluation, PrepareRequest
@@ -305,8 +306,6 @@ def evaluate_again(
 
 def _decoded(config: TrialConfig) -> str:
     """The part of the config that decoded rows depend on."""
-    from tuner.data.prepare import NOT_DECODED
-
     return config.data.model_dump_json(exclude=NOT_DECODED)
 
 
