@@ -54,8 +54,8 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run()
         run("study=second", "seed=5", "search.sampler={kind: grid, points: 6}", "search.trials=6")
         run("study=worse", "train.options.offset=5.0")
-        run("study=unconfirmed", "confirm=off")
-        run("study=other", "objective.direction=maximize", "confirm=off")
+        run("study=unconfirmed", "confirm=off", "search.trials=2")
+        run("study=other", "objective.direction=maximize", "confirm=off", "search.trials=2")
         confirm(study="first", seeds=4, executor=InlineExecutor())
     return folder
 

@@ -340,7 +340,7 @@ study: edge
 objective: {{metric: error, direction: minimize}}
 train: {{kind: python, target: "code.py:run", epochs: 1, options: {{lr: {high}}}}}
 space: {{train.options.lr: {{low: {low}, high: {high}}}}}
-search: {{sampler: {{kind: grid, points: 24}}, trials: 24, workers: 1, pruner: none}}
+search: {{sampler: {{kind: grid, points: 15}}, trials: 15, workers: 1, pruner: none}}
 confirm: off
 """
 

@@ -62,7 +62,8 @@ def _chart(facts: Facts, shown: list[int]) -> Chart:
         chart.dot(facts.winner.best_epoch, facts.winner.value, "winner", facts.winner.number)
         is_right = facts.winner.best_epoch > last / 2
         text = f"{number(facts.winner.value)} at epoch {facts.winner.best_epoch}"
-        where = Label(facts.winner.best_epoch, facts.winner.value, text, "end" if is_right else "start", "above")
+        beside = "above" if facts.study.maximize else "below"  # where no other line is
+        where = Label(facts.winner.best_epoch, facts.winner.value, text, "end" if is_right else "start", beside)
         chart.label(where)
     return chart
 

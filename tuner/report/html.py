@@ -76,12 +76,25 @@ def text_html(text: Text) -> str:
 
 def _inline(item: Inline) -> str:
     if isinstance(item, Strong):
-        return f"<strong>{escape(item.text)}</strong>"
+        return f"<strong>{_glued(item.text)}</strong>"
     if isinstance(item, Code):
-        return f"<code>{_breakable(item.text)}</code>"
+        return f"<code>{_words(item.text)}</code>"
     if isinstance(item, Trial):
         return f'<button type="button" class="trial" data-t="{item.number}">{item.word} {item.number}</button>'
-    return escape(item)
+    return _glued(item)
+
+
+def _glued(text: str) -> str:
+    """A number stays in one line with its deviation."""
+    return escape(text).replace(" ± ", "&nbsp;±&nbsp;")
+
+
+def _words(text: str) -> str:
+    """A command is broken between its words, and long names after a dot."""
+    words = (
+        f'<span class="word">{escape(word)}</span>' if "-" in word else _breakable(word) for word in text.split(" ")
+    )
+    return " ".join(words)
 
 
 def _cell(item: Inline) -> str:
@@ -149,7 +162,7 @@ def _listing(block: Listing) -> str:
 @block_html.register
 def _tiles(block: Tiles) -> str:
     items = "".join(
-        f'<div class="tile {item.tone}"><dt>{escape(item.label)}</dt><dd>{escape(item.value)}</dd>'
+        f'<div class="tile {item.tone}"><dt>{escape(item.label)}</dt><dd>{_glued(item.value)}</dd>'
         f"<p>{escape(item.note)}</p></div>"
         for item in block.items
     )

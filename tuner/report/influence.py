@@ -55,16 +55,16 @@ def importance(facts: Facts) -> Section:
 
 def _explained(facts: Facts, found: Importances) -> Text:
     what = "Pareto rank" if facts.is_multi else facts.metric
-    of = f"the {what} up to epoch {facts.level}, which {plural(found.n_trials, 'trial')} came to"
+    marks = "The thin line is the 90 % interval, the mark what chance alone would show."
+    values = f"Values are the best up to epoch {facts.level}, which {plural(found.n_trials, 'trial')} came to."
     if found.method == "fanova":
         return prose(
-            f"Share of the variance of {of} that each parameter explains by itself, over the whole space (fANOVA); "
-            "what is left is how they act together. The thin line is the 90 % interval, the mark what chance alone "
-            "would show.",
+            f"Share of the variance of {what} that each parameter explains by itself, over the whole space (fANOVA); "
+            f"what is left is how they act together. {values} {marks}"
         )
     return prose(
-        f"How much each parameter decides whether a trial is among the best by {of} (PED-ANOVA, which knows parameters "
-        "that exist under conditions). The thin line is the 90 % interval, the mark what chance alone would show.",
+        f"How much each parameter decides whether a trial is among the best by {what} (PED-ANOVA, which knows "
+        f"parameters that exist under conditions). {values} {marks}"
     )
 
 

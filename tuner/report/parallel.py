@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,7 +31,7 @@ class _Columns:
     n: int
 
     def place(self, value: float) -> float:
-        return (value + 0.12) / (self.n - 0.1)
+        return (value + 0.1) / self.n
 
     def ticks(self) -> list[Tick]:
         return []
@@ -94,9 +95,15 @@ def parallel(facts: Facts) -> Chart | None:
 
 
 def _width(axis: Axis) -> int:
-    name = max(map(len, axis.name.partition("."))) + 1
+    name = max(map(len, _parts(axis.name))) + 1
     longest = max([name, *(min(TICK_CHARACTERS, len(tick.label)) + 3 for tick in axis.ticks())])
     return round(max(MIN_AXIS_WIDTH, CHARACTER * longest))
+
+
+def _parts(name: str) -> list[str]:
+    """A name in two lines, where it has two parts: `optimizer.` and `lr`, `val/` and `accuracy`."""
+    found = re.match(r"([^./]+[./])(.+)", name)
+    return [found[1], found[2]] if found else [name]
 
 
 def _of_state(trial: TrialRow) -> str:
@@ -118,8 +125,7 @@ def _height(place: float) -> float:
 
 def _draw_axis(chart: Chart, index: int, axis: Axis) -> None:
     chart.line([(index, _height(0.0)), (index, _height(1.0))], "line axis")
-    first, dot, rest = axis.name.partition(".")
-    chart.label(Label(index, 1.0, f"{first}.\n{rest}" if dot else axis.name, "start", "axisname"))
+    chart.label(Label(index, 1.0, "\n".join(_parts(axis.name)), "start", "axisname"))
     for tick in axis.ticks():
         text = tick.label if len(tick.label) <= TICK_CHARACTERS else f"{tick.label[: TICK_CHARACTERS - 1]}…"
         chart.label(Label(index, _height(tick.place), text, "start", "axistick"))

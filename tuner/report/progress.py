@@ -13,6 +13,7 @@ from tuner.report.scales import Linear
 from tuner.report.text import duration, number, plural
 
 MAX_ROWS = 20
+ENOUGH = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +79,8 @@ def progress(facts: Facts) -> Section:
         return Section("progress", "Best so far", (Paragraph(("No epoch gave a finite value yet.",)),))
     by_time = _figure(facts, course, "Over time", "time searched", lambda step: step.at, course.seconds, is_time=True)
     by_epochs = _figure(facts, course, "Over epochs", "epochs of all trials", lambda step: step.spent, course.n_epochs)
+    if facts.is_multi:
+        blocks.append(Paragraph((f"By {facts.metric} alone, which tells the best epoch of a trial.",)))
     blocks.append(Figures((by_time, by_epochs), min_width=380))
     best = (course.finished or course.seen)[-1]
     share = best.spent / course.n_epochs
@@ -111,7 +114,8 @@ def _figure(
     *,
     is_time: bool = False,
 ) -> Figure:
-    values = [step.value for step in (*course.ends, *course.seen)]
+    ends, seen = ([step.value for step in steps] for steps in (course.ends, course.seen))
+    values = [*ends, seen[-1]] if len(ends) >= ENOUGH else [*ends, *seen]  # else the first steps are all one sees
     low, high = values_range(values, maximize=facts.study.maximize, share=0.1)
     chart = Chart(
         x=Linear(0.0, end * 1.02 or 1.0, n_ticks=4, is_time=is_time, is_whole=not is_time),

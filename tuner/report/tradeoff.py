@@ -133,23 +133,23 @@ def _pair(facts: Facts, able: list[TrialRow], names: list[str], first: int, seco
     vectors = {trial.number: list((trial.values or {}).values()) for trial in able}
     columns = [[vector[index] for vector in vectors.values()] for index in (first, second)]
     chart = Chart(
-        x=_scale(columns[0]),
-        y=_scale(columns[1]),
-        x_title=f"{names[first]} ({_wanted(facts, first)})",
-        y_title=f"{names[second]} ({_wanted(facts, second)})",
+        x=_scale(columns[1]),
+        y=_scale(columns[0]),
+        x_title=f"{names[second]} ({_wanted(facts, second)})",
+        y_title=f"{names[first]} ({_wanted(facts, first)})",
         height=320,
-        name=f"{names[second]} by {names[first]}",
+        name=f"{names[first]} by {names[second]}",
         legend=[("dot winner", "picked"), ("dot best", "on the front"), ("dot done", "not on the front")],
     )
     if len(names) == 2:  # noqa: PLR2004  of more the front is no line
         points = sorted(
-            (vector[first], vector[second]) for number, vector in vectors.items() if facts.by_number[number].is_on_front
+            (vector[second], vector[first]) for number, vector in vectors.items() if facts.by_number[number].is_on_front
         )
         chart.line(points, "line frontline")
     for trial in sorted(able, key=lambda trial: (bool(trial.is_on_front), _order(facts, trial))):
         vector = vectors[trial.number]
-        chart.dot(vector[first], vector[second], _style(facts, trial), trial.number)
-    return Figure(f"{names[second]} and {names[first]}" if len(names) > 2 else "", chart)  # noqa: PLR2004
+        chart.dot(vector[second], vector[first], _style(facts, trial), trial.number)
+    return Figure(f"{names[first]} and {names[second]}" if len(names) > 2 else "", chart)  # noqa: PLR2004
 
 
 def _wanted(facts: Facts, index: int) -> str:

@@ -71,7 +71,7 @@ def _sums(facts: Facts, bars: Sequence[Bar]) -> Iterator[Text]:
         share = balance.epochs_saved / (balance.epochs_saved + balance.epochs_trained)
         yield prose(
             "Stopping early ",
-            Strong(f"saved about {duration(balance.saved)}"),
+            Strong(f"saved {'at most' if facts.spec.base.train.early_stopping else 'about'} {duration(balance.saved)}"),
             f" of training: {plural(balance.epochs_saved, 'epoch')} that {plural(balance.n_stopped, 'trial')} were not "
             f"given, {percent(share)} of all that was asked for.",
         )
@@ -89,7 +89,7 @@ def _sums(facts: Facts, bars: Sequence[Bar]) -> Iterator[Text]:
     confirming = sum(course.seconds for course in facts.history.confirm_attempts)
     if confirming:
         n_runs = len(facts.standing.runs)
-        yield (f"Confirming took {plural(n_runs, 'run')} of {duration(confirming)} in all besides.",)
+        yield (f"Confirming took another {duration(confirming)} of training, in {plural(n_runs, 'run')}.",)
     planned = facts.study.planned
     if planned:
         low, high = planned["seconds"]
@@ -122,7 +122,8 @@ def _timeline(facts: Facts, bars: Sequence[Bar], rows: Sequence[int], n_rows: in
         legend=[
             ("fill complete", "of a complete trial"),
             ("fill stopped", "of one that was stopped"),
-            ("fill fault", "ended by a fault"),
+            *([("fill first", "of the winner")] if facts.winner else []),
+            *([("fill fault", "ended by a fault")] if any(bar.course.outcome in FAULTS for bar in bars) else []),
             *([("fill open", "not over")] if any(not bar.course.outcome for bar in bars) else []),
         ],
     )
@@ -151,7 +152,7 @@ def _caption(facts: Facts) -> Text:
     breaks = " Upright lines are pauses between sessions." if len(facts.history.sessions) > 1 else ""
     return prose(
         f"Each bar is one attempt at a trial on {', '.join(devices)}; bars above each other ran side by side, in other "
-        f"workers or lanes. The winner's are in its colour.{breaks}",
+        f"workers or lanes.{breaks}",
     )
 
 

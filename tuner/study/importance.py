@@ -28,10 +28,11 @@ Method = Literal["fanova", "pedanova"]
 Floats = npt.NDArray[np.float64]
 
 FEWEST = 8
-"""With fewer trials nothing is said."""
+"""With fewer trials, or fewer that have a parameter, nothing is said."""
 PER_PARAMETER = 5
 """Fewer trials a parameter are too few to rely on."""
-N_HALVES, N_SHUFFLES = 10, 5
+REPEATS: dict[Method, tuple[int, int]] = {"fanova": (10, 5), "pedanova": (16, 12)}
+"""Halves and shuffles: a forest takes its time."""
 N_TREES = 16
 LIKELY = 1.645
 """Of a normal distribution, .05 to either side."""
@@ -79,8 +80,8 @@ def importances_of(space: Space, params: Sequence[Params], losses: Sequence[floa
     values = np.asarray(losses, dtype=np.float64)
     if len(params) < FEWEST or len(set(losses)) < 2:  # noqa: PLR2004  one value explains nothing
         return None
-    names = [name for name in (item.name for item in space.parameters) if any(name in one for one in params)]
-    names = [name for name in names if len({one.get(name) for one in params if name in one}) > 1]
+    known = {item.name: [one[item.name] for one in params if item.name in one] for item in space.parameters}
+    names = [name for name, found in known.items() if len(found) >= FEWEST and len(set(found)) > 1]
     if not names:
         return None
     is_whole = all(name in one for one in params for name in names)
@@ -90,8 +91,9 @@ def importances_of(space: Space, params: Sequence[Params], losses: Sequence[floa
     whole = _evaluated(study, method, names, values, seed)
     if whole is None:
         return None
-    halves = [_evaluated(study, method, names, _half(values, rng), seed + turn) for turn in range(N_HALVES)]
-    shuffled = [_evaluated(study, method, names, rng.permutation(values), seed + turn) for turn in range(N_SHUFFLES)]
+    n_halves, n_shuffles = REPEATS[method]
+    halves = [_evaluated(study, method, names, _half(values, rng), seed + turn) for turn in range(n_halves)]
+    shuffled = [_evaluated(study, method, names, rng.permutation(values), seed + turn) for turn in range(n_shuffles)]
     return _summed_up(method, names, params, whole, _known(halves), _known(shuffled))
 
 
@@ -180,7 +182,7 @@ def _summed_up(
                 share=share,
                 low=max(0.0, share - error),
                 high=min(1.0, share + error),
-                noise=float(np.mean(noise)) if noise else 0.0,
+                noise=float(np.median(noise)) if noise else 0.0,
                 n_trials=sum(name in one for one in params),
             )
         )

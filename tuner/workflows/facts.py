@@ -5,8 +5,12 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 from tuner.config.base_params import base_params
 from tuner.config.spec import Spec
@@ -49,9 +53,10 @@ def read_facts(storage: str, name: str | None, *, evaluates: bool = True, is_bri
     header = reader.header(study)
     spec = Spec.from_json(header["spec"])
     default = base_params(spec.space, spec.base)
+    standing, winner, why = _winner(reader, study, trials)
+    examined = _examined(reader, study, storage, winner, header, evaluates=evaluates)
     places = reader.vectors(study)
     curves = _curves(reader, study, places)
-    standing, winner, why = _winner(reader, study, trials)
     level = level_of(curves, len(spec.space.parameters))
     return Facts(
         study=study,
@@ -71,7 +76,7 @@ def read_facts(storage: str, name: str | None, *, evaluates: bool = True, is_bri
         importances=None if is_brief else _importances(study, spec, trials, curves, places, level),
         level=level,
         test=_test_score(reader, study, storage, winner),
-        examined=_examined(reader, study, storage, winner, header, evaluates=evaluates),
+        examined=examined(),
         explained=() if is_brief else tuple(explain(storage, study.name)),
         storage=shown(storage),
         now=time.time(),
@@ -182,29 +187,47 @@ def _examined(
     study: StudyRow,
     storage: str,
     winner: TrialRow | None,
-    header: Mapping[str, object],
+    header: dict[str, Any],
     *,
     evaluates: bool,
-) -> Examined:
+) -> Callable[[], Examined]:
+    """What gives the answer, for which a worker loads torch in the meantime."""
     if winner is None:
-        return Examined(missing="There is no winner to look at yet.")
+        return lambda: Examined(missing="There is no winner to look at yet.")
     paths = StudyPaths.of(storage, study.name)
     chosen = choose(reader, study, None, None, paths)
     kept = kept_details(chosen.folder, chosen.detail.row.best_epoch) or {}
-    is_fresh = bool(chosen.repeat)
-    if Spec.from_json(dict(header["spec"])).base.is_own_training:  # type: ignore[call-overload]
+    without = Examined(missing="Its weights were not evaluated again.", details=kept, is_fresh=bool(chosen.repeat))
+    if Spec.from_json(header["spec"]).base.is_own_training:
         missing = "Your own training code measured it: only that code could look at its model again."
-        return Examined(missing=missing, details=kept, is_fresh=is_fresh)
+        return lambda: replace(without, missing=missing)
     if not evaluates:
-        return Examined(missing="Its weights were not evaluated again.", details=kept, is_fresh=is_fresh)
-    try:
-        return _looked_at(study, chosen, dict(header), paths)
-    except TunerError as error:
-        missing = f"Its weights could not be evaluated again: {error.message}"
-        return Examined(missing=missing, details=kept, is_fresh=is_fresh)
+        return lambda: without
+
+    def look() -> Examined:
+        try:
+            return _looked_at(study, chosen, header, paths)
+        except TunerError as error:
+            return replace(without, missing=f"Its weights could not be evaluated again: {error.message}")
+
+    return _in_background(look)
 
 
-def _looked_at(study: StudyRow, chosen: Chosen, header: dict[str, object], paths: StudyPaths) -> Examined:
+def _in_background(work: Callable[[], Examined]) -> Callable[[], Examined]:
+    """Begin something, and return what waits for its result; Ctrl-C does not wait."""
+    found: Future[Examined] = Future()
+
+    def run() -> None:
+        try:
+            found.set_result(work())
+        except BaseException as error:  # noqa: BLE001  raised where it is waited for
+            found.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    return found.result
+
+
+def _looked_at(study: StudyRow, chosen: Chosen, header: dict[str, Any], paths: StudyPaths) -> Examined:
     """What its weights say of the validation part. The test part is not opened."""
     checkpoint_of(study, chosen.detail)
     with tempfile.TemporaryDirectory(prefix="tuner-report-") as folder:
