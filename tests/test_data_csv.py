@@ -11,10 +11,10 @@ import torch
 
 from tuner.config.schema import CsvData, Split
 from tuner.data.batches import eval_batches
+from tuner.data.columns import CategoricalColumn, NumericColumn
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
 from tuner.data.preprocess import Preprocess
-from tuner.data.tables import CategoricalColumn, NumericColumn
 from tuner.errors import DataError, NotFoundError
 
 HEADER = "age,city,member,zip,constant,empty,income\n"

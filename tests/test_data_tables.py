@@ -15,7 +15,8 @@ from sklearn.preprocessing import RobustScaler
 import tuner
 from tuner.config.schema.tables import CsvData, ParquetData
 from tuner.data.batches import eval_batches
-from tuner.data.columns import CategoricalColumn, DateColumn, NumericColumn, PiecewiseColumn, QuantileColumn, parse_date
+from tuner.data.columns import CategoricalColumn, DateColumn, NumericColumn, PiecewiseColumn, QuantileColumn
+from tuner.data.dates import parse_date
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import Prepared, prepare
 from tuner.data.preprocess import Preprocess

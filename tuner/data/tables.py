@@ -18,27 +18,11 @@ from tuner.data.columns import (
     NumericColumn,
     PiecewiseColumn,
     QuantileColumn,
-    Scale,
-    category_names,
-    is_missing,
 )
+from tuner.data.missing import without_marks
+from tuner.data.numeric import Scale
 from tuner.data.scaling import Array
 from tuner.errors import DataError, RowError
-
-__all__ = [
-    "LARGEST_EXACT",
-    "CategoricalColumn",
-    "Columns",
-    "DateColumn",
-    "NumericColumn",
-    "QuantileColumn",
-    "TableEncoder",
-    "TableFit",
-    "category_names",
-    "is_missing",
-    "series_values",
-    "without_marks",
-]
 
 Columns = Mapping[str, Array]
 """Values by column: float64 with nan for missing (numeric), datetime64 with NaT (dates), or names with None (text)."""
@@ -205,38 +189,6 @@ def _whole(series: Any) -> Array:
     if series.isna().any():
         return np.asarray(series.astype(object).where(series.notna(), None).to_numpy(dtype=object))
     return np.asarray(series.to_numpy(dtype=f"{series.dtype.kind}8"))
-
-
-def without_marks(values: Array, marks: Sequence[str]) -> Array:
-    """Values of which those that `marks` name are missing; a mark that is a number also stands for that number."""
-    if not marks or values.dtype.kind not in "iufO":
-        return values
-    numbers = {number for number in map(_number, marks) if number is not None}
-    if values.dtype != object:
-        marked = np.isin(values, list(numbers))
-    else:
-        texts = frozenset(marks)
-        marked = np.fromiter((_is_marked(value, texts, numbers) for value in values), dtype=bool, count=len(values))
-    if not marked.any():
-        return values
-    if values.dtype.kind == "f":
-        return np.where(marked, np.nan, values)
-    objects = values.astype(object)
-    objects[marked] = None
-    return objects
-
-
-def _is_marked(value: Any, texts: frozenset[str], numbers: set[float]) -> bool:
-    if isinstance(value, str):
-        return value in texts or (bool(numbers) and _number(value) in numbers)
-    return isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool) and value in numbers
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
 
 
 def _object_array(values: Any) -> Array:

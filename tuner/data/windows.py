@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from tuner.config.messages import suggestion
-from tuner.data.columns import read_numbers
+from tuner.data.numeric import read_numbers
 from tuner.data.scaling import Array
 from tuner.data.tables import TableEncoder, series_values
 from tuner.errors import DataError

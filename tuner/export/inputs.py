@@ -14,7 +14,7 @@ from tuner.config.schema import CsvData, Data
 from tuner.config.schema.arrays import ArrayData
 from tuner.config.schema.series import SeriesData
 from tuner.config.schema.text import TextData
-from tuner.data.columns import CategoricalColumn, as_numbers_are_named
+from tuner.data.categories import CategoricalColumn, as_numbers_are_named
 from tuner.data.encoders import ImageEncoder
 from tuner.data.fitting import shape_in_file
 from tuner.data.named import NamedEncoder

@@ -15,13 +15,15 @@ import numpy as np
 from tuner.config.messages import suggestion
 from tuner.config.schema import CsvData, Split
 from tuner.config.schema.tables import TableData
-from tuner.data.columns import is_missing, parse_date
+from tuner.data.categories import category_names
+from tuner.data.dates import parse_date
 from tuner.data.decoded import Decoded, Request, TableRows
+from tuner.data.missing import is_missing, without_marks
 from tuner.data.scaling import Array
 from tuner.data.sources.table_files import NA_TEXTS, Dialect, TableFile, find, read_csv, read_parquet
 from tuner.data.sources.table_targets import read_targets
 from tuner.data.splits import PARTS, Indices
-from tuner.data.tables import LARGEST_EXACT, TableFit, category_names, series_values, without_marks
+from tuner.data.tables import LARGEST_EXACT, TableFit, series_values
 from tuner.errors import DataError
 
 NUMERIC_SHARE = 0.9

@@ -14,6 +14,7 @@ import numpy as np
 
 from tuner.config.messages import suggestion
 from tuner.config.schema.huggingface import HuggingfaceData
+from tuner.data.categories import category_names
 from tuner.data.decoded import Decoded, Request, Rows, TableRows
 from tuner.data.fitting import Shape, natural_shape
 from tuner.data.items import is_pil
@@ -24,7 +25,7 @@ from tuner.data.sources.paths import resolve_existing
 from tuner.data.sources.table_targets import Targets, targets_of_columns
 from tuner.data.sources.text import checked_texts, text_rows, tokenizer_files
 from tuner.data.splits import PARTS, Indices
-from tuner.data.tables import TableFit, category_names, series_values
+from tuner.data.tables import TableFit, series_values
 from tuner.errors import DataError, MissingError, NotFoundError
 
 NAMES = {"train": ("train", "training"), "val": ("validation", "valid", "val", "dev"), "test": ("test", "testing")}

@@ -11,12 +11,13 @@ import numpy as np
 
 from tuner.config.messages import suggestion
 from tuner.config.schema.series import SeriesData
+from tuner.data.categories import category_names
 from tuner.data.scaling import Array
 from tuner.data.sources import table_files
 from tuner.data.sources.paths import resolve_existing
 from tuner.data.sources.table_files import Dialect
 from tuner.data.splits import Indices
-from tuner.data.tables import category_names, series_values
+from tuner.data.tables import series_values
 from tuner.errors import DataError, NotFoundError
 
 PARQUET = ".parquet"

@@ -13,7 +13,7 @@ import numpy as np
 
 from tuner.config.messages import suggestion
 from tuner.config.schema.sklearn_data import SklearnData, SklearnNamed
-from tuner.data.columns import category_names
+from tuner.data.categories import category_names
 from tuner.data.decoded import Decoded, Request, TableRows, Task, WantedTask
 from tuner.data.describing import describe
 from tuner.data.scaling import Array

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from tuner.config.schema.audio import AudioData
+from tuner.data.categories import category_names
 from tuner.data.decoded import Task, WantedTask
 from tuner.data.scaling import Array
 from tuner.data.sources.csv_table import parts_by_column
@@ -16,7 +17,7 @@ from tuner.data.sources.paths import resolve_existing
 from tuner.data.sources.table_files import Dialect, read_csv
 from tuner.data.sources.table_targets import targets_of
 from tuner.data.splits import Indices
-from tuner.data.tables import category_names, series_values
+from tuner.data.tables import series_values
 from tuner.data.targets import resolve_task
 from tuner.errors import DataError, NotFoundError
 

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from tuner.config.schema.tables import TableData
-from tuner.data.columns import category_names, is_missing
+from tuner.data.categories import category_names
 from tuner.data.decoded import Request, Task, WantedTask
+from tuner.data.missing import is_missing
 from tuner.data.scaling import Array
 from tuner.data.tables import series_values
 from tuner.errors import DataError
