@@ -313,6 +313,16 @@ def test_categories_mean_what_they_meant_in_training_however_few_there_are(peopl
     assert np.abs(probabilities_of(out) - people.scores[chosen]).max() < 1e-5
 
 
+def test_a_loaded_model_takes_the_path_of_a_table(people: Finished, tmp_path: Path) -> None:
+    write_people(tmp_path / "all.csv")
+    model = tuner.load(people.export)
+    scores = model.predict_proba(tmp_path / "all.csv")
+    assert np.abs(scores[people.rows] - people.scores).max() < 1e-5
+    assert set(model.predict(str(tmp_path / "all.csv"))) == {"low", "high"}
+    with pytest.raises(NotFoundError, match=r"gone\.csv"):
+        model.predict(tmp_path / "gone.csv")
+
+
 def test_arrays_are_predicted_in_pieces_as_at_once(shades: Finished, tmp_path: Path) -> None:
     images = np.random.default_rng(0).integers(0, 255, size=(600, 14, 12, 3), dtype=np.uint8)
     np.savez(tmp_path / "images.npz", x=images, other=np.zeros(3))

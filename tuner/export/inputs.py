@@ -85,6 +85,12 @@ def rows_of(asked: Asked) -> list[Rows]:
     return READERS[type(asked.encoder)](asked)
 
 
+def table_in(path: Path, encoder: TableEncoder, data: Data) -> Any:
+    """The rows of the file of a table, in a form that `predict` takes; raises as `rows_of`."""
+    (rows,) = rows_of(Asked(encoder=encoder, data=data, paths=(path,)))
+    return rows.take(0, rows.n_rows)
+
+
 def _below(asked: Asked, found_in: Callable[[Path], list[str]], what: str) -> list[str]:
     """The files that are named, and those in the folders that are."""
     paths: list[str] = []

@@ -17,9 +17,11 @@ from tuner.data.batches import evaluation_batch_size
 from tuner.data.global_rng import seeded
 from tuner.data.lengths import without_padding
 from tuner.data.preprocess import Preprocess
+from tuner.data.tables import TableEncoder
 from tuner.data.tokens import CharacterEncoder
 from tuner.errors import NotFoundError, UsageError, VerificationError
 from tuner.export.bundle import BUNDLE, CODE, WEIGHTS, Bundle, sha256_of
+from tuner.export.inputs import table_in
 from tuner.export.language import continuation, next_probabilities
 from tuner.export.rebuilding import as_given
 from tuner.models.build import build_model
@@ -55,11 +57,12 @@ class LoadedModel:
         [N, *input shape].
 
         Of a language model of characters those of the one after each text, by `labels`; of others [N, L, K].
-        `x` is N rows as the source gives them. They are predicted in the batches of the evaluation, to the same bits.
+        `x` is N rows as the source gives them, or the path of a file of them for tables. They are predicted in the
+        batches of the evaluation, to the same bits.
         """
         if isinstance(self.preprocess.encoder, CharacterEncoder):
             return next_probabilities(self.score, self.preprocess, x)
-        inputs = self.preprocess(x)
+        inputs = self.preprocess(self._read(x))
         padding = self.preprocess.padding
         parts = torch.split(inputs, self.batch_size)
         task = self.bundle.data.task
@@ -72,6 +75,13 @@ class LoadedModel:
             probabilities = probabilities.reshape(inputs.shape)
         array: np.ndarray = probabilities.numpy()
         return array
+
+    def _read(self, x: Any) -> Any:
+        """The rows of a table where its path is given: read as that of the training was."""
+        encoder, data = self.preprocess.encoder, self.bundle.config.data
+        if isinstance(x, (str, Path)) and isinstance(encoder, TableEncoder) and data is not None:
+            return table_in(Path(x), encoder, data)
+        return x
 
     def score(self, x_B: Tensor) -> Tensor:
         """What `predict_proba` gives, of a batch of preprocessed inputs."""
