@@ -51,6 +51,21 @@ WEIGHT = torch.tensor(WEIGHTS)
 LOGS = LOGITS.detach().log_softmax(dim=1)
 
 
+@pytest.mark.parametrize("kind", (CrossEntropy, Nll))
+@pytest.mark.parametrize("smoothing", (0.0, 0.2))
+def test_a_batch_of_classes_that_weigh_nothing_is_no_loss(kind: type[CrossEntropy | Nll], smoothing: float) -> None:
+    options: Any = {"label_smoothing": smoothing} if kind is CrossEntropy else {}
+    loss = build_loss(kind(class_weights=(0.0, 2.0, 1.0), **options), CLASSES)
+    weight = torch.tensor([0.0, 2.0, 1.0])
+    torch.testing.assert_close(loss(LOGITS, Y), nn.CrossEntropyLoss(weight, **options)(LOGITS, Y))
+    for value in (
+        loss(LOGITS, torch.zeros_like(Y)),
+        loss.smoothed(LOGITS, torch.zeros_like(Y), torch.tensor(smoothing)),
+    ):
+        assert value.item() == 0.0
+        assert torch.equal(torch.autograd.grad(value, [LOGITS])[0], torch.zeros_like(LOGITS))
+
+
 @pytest.mark.parametrize(
     ("config", "data", "outputs", "y", "expected"),
     (

@@ -6,6 +6,7 @@ Shapes: B batch, K classes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from tuner.data.info import DataInfo
 from tuner.optim.loss_function import LossFunction, Unsmoothed, given
 
 N_BINARY = 2
+LEAST_WEIGHT = 1e-30
+"""Of a batch, to divide by."""
 LEAST_DOUBT = 1e-7
 """Focal loss takes no smaller one: below 1, the power of 0 has no gradient."""
 
@@ -25,6 +28,8 @@ class CrossEntropyLoss:
 
     label_smoothing: float = 0.0
     weight_K: Tensor | None = field(default=None, compare=False)
+    leaves_out: bool = False
+    """Whether the weight of some class is 0, so that a batch may have nothing to take the mean over: its loss is 0."""
 
     @property
     def constants(self) -> tuple[Tensor, ...]:
@@ -34,7 +39,9 @@ class CrossEntropyLoss:
         return info.n_targets
 
     def __call__(self, logits_BK: Tensor, y_B: Tensor, /) -> Tensor:
-        return F.cross_entropy(logits_BK, y_B, self.weight_K, label_smoothing=self.label_smoothing)
+        of_batch = partial(F.cross_entropy, logits_BK, y_B, self.weight_K, label_smoothing=self.label_smoothing)
+        total = self.batch_weight(y_B) if self.leaves_out else None
+        return of_batch() if total is None else _mean(of_batch(reduction="sum"), total)
 
     def smoothed(self, logits_BK: Tensor, y_B: Tensor, smoothing: Tensor, /) -> Tensor:
         surprise_BK = -logits_BK.log_softmax(dim=1)
@@ -53,7 +60,7 @@ class CrossEntropyLoss:
             return ((1.0 - smoothing) * own_B + smoothing * surprise_BK.mean(dim=1)).mean()
         own_B = surprise_BK.gather(1, y_B.unsqueeze(1)).squeeze(1)
         total = (1.0 - smoothing) * own_B + smoothing * surprise_BK.mean(dim=1)
-        return total.sum() / weight_K.index_select(0, y_B).sum()
+        return _mean(total.sum(), weight_K.index_select(0, y_B).sum())
 
     def batch_weight(self, y_B: Tensor, /) -> Tensor | None:
         return None if y_B.is_floating_point() else _weight_of(y_B, self.weight_K)
@@ -63,6 +70,11 @@ class CrossEntropyLoss:
 
     def for_evaluation(self) -> LossFunction:
         return CrossEntropyLoss()
+
+
+def _mean(loss: Tensor, weight: Tensor) -> Tensor:
+    """0, and no gradient, for what weighs nothing: smoothing has a sum even there."""
+    return torch.where(weight > 0.0, loss / weight.clamp(min=LEAST_WEIGHT), 0.0)
 
 
 def _weight_of(y_B: Tensor, weight_K: Tensor | None) -> Tensor | None:
@@ -110,13 +122,17 @@ class NllLoss(Unsmoothed):
     """Negative log-likelihood of K log-probabilities, or of K logits: log_softmax leaves the former as they are."""
 
     weight_K: Tensor | None = field(default=None, compare=False)
+    leaves_out: bool = False
+    """As that of cross entropy."""
 
     @property
     def constants(self) -> tuple[Tensor, ...]:
         return given(self.weight_K)
 
     def __call__(self, logs_BK: Tensor, y_B: Tensor, /) -> Tensor:
-        return F.nll_loss(logs_BK.log_softmax(dim=1), y_B, self.weight_K)
+        of_batch = partial(F.nll_loss, logs_BK.log_softmax(dim=1), y_B, self.weight_K)
+        total = self.batch_weight(y_B) if self.leaves_out else None
+        return of_batch() if total is None else _mean(of_batch(reduction="sum"), total)
 
     def batch_weight(self, y_B: Tensor, /) -> Tensor | None:
         return _weight_of(y_B, self.weight_K)

@@ -106,11 +106,15 @@ def _cross_entropy(config: CrossEntropy, bound: Bound) -> LossFunction:
         if config.class_weights != "none":
             raise _error("class_weights", "must be none for language: tokens have no weights")
         return TokenCrossEntropyLoss(label_smoothing=config.label_smoothing, padding=info.padding)
-    return CrossEntropyLoss(label_smoothing=config.label_smoothing, weight_K=_weights(config.class_weights, bound))
+    return CrossEntropyLoss(
+        label_smoothing=config.label_smoothing,
+        weight_K=_weights(config.class_weights, bound),
+        leaves_out=_leaves_out(config.class_weights),
+    )
 
 
 def _nll(config: Nll, bound: Bound) -> LossFunction:
-    return NllLoss(weight_K=_weights(config.class_weights, bound))
+    return NllLoss(weight_K=_weights(config.class_weights, bound), leaves_out=_leaves_out(config.class_weights))
 
 
 def _bce(config: Bce | BceWithLogits, bound: Bound) -> LossFunction:
@@ -177,6 +181,10 @@ def _weights(given: str | tuple[float, ...], bound: Bound, *, option: str = "cla
             raise _error(option, f"{len(given)} values for {n_classes} classes; give one a class, in their order")
         return bound.tensor(given)
     return bound.tensor(tuple(sum(counts) / (n_classes * max(1, count)) for count in counts))
+
+
+def _leaves_out(given: str | tuple[float, ...]) -> bool:
+    return isinstance(given, tuple) and 0.0 in given
 
 
 def _pos_weight(config: Bce | BceWithLogits, bound: Bound) -> Tensor | None:
