@@ -9,7 +9,7 @@ JOBS    ?= auto
 unexport PYTHONPATH PYTHONHOME VIRTUAL_ENV
 export PYTHONNOUSERSITE := 1
 
-.PHONY: help search test check docs format bench gpu clean
+.PHONY: help search test check docs screenshots format bench gpu clean
 .DEFAULT_GOAL := help
 
 help:
@@ -17,6 +17,7 @@ help:
 	@echo "make test     run all tests                     (ARGS='-m \"not slow\"' for the quick ones, JOBS=0 one by one)"
 	@echo "make check    formatting, lint, types, layers, documentation   (make format repairs the first)"
 	@echo "make docs     build the documentation into docs/_build/html"
+	@echo "make screenshots   take the pictures of the documentation from real runs"
 	@echo "make bench    run the benchmarks, draw the plots  (ARGS='search' for one, ARGS='search -- --pairs 3')"
 	@echo "make gpu      run the GPU tests and the GPU benchmark; falls back to the CPU"
 	@echo "make clean    remove .venv and the caches; keeps studies.db, runs and exports"
@@ -34,6 +35,9 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy --strict tuner
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory docs
+
+screenshots: $(VENV)/.installed-dev
+	$(BIN)/python docs/screenshots.py
 
 # No network is needed; a warning (a dead link, a page that no table of contents has) is an error.
 docs: $(VENV)/.installed-dev

@@ -142,11 +142,12 @@ class Workplace:
         if name != "tuner":
             assert name in OTHER_PROGRAMS, f"{block.place}: {name} is not known here"
             return 0
-        output = io.StringIO()
+        output = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
         with redirect_stdout(output):
             code = _tuner(arguments)
         if target:
-            (self.folder / target).write_text(output.getvalue(), encoding="utf-8")
+            output.flush()
+            (self.folder / target).write_bytes(output.buffer.getvalue())
         return code
 
     def _with_real_exports(self, text: str) -> str:
