@@ -1,4 +1,4 @@
-"""README.md as a person uses it: its blocks are run, its tables are compared with the code."""
+"""README.md and the pages beside it as a person uses them: blocks are run, tables are compared with the code."""
 
 from __future__ import annotations
 
@@ -33,7 +33,12 @@ from tuner.errors import TunerError
 from tuner.execution.inline import InlineExecutor
 from tuner.workflows.search import SearchRequest, search
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+PAGES = {
+    name: (ROOT / name).read_text(encoding="utf-8")
+    for name in ("README.md", "docs/sections.md", "docs/data.md", "docs/own-code.md", "docs/searching.md")
+}
+README = "\n\n".join(PAGES.values())
 INTERRUPTED = {130, 143}
 KINDS = {
     "data": DATA_KINDS,
@@ -123,25 +128,6 @@ def test_the_explained_space_file_shows_every_form_of_an_entry() -> None:
 def test_every_python_block_compiles(number: int) -> None:
     code = compile(blocks("python")[number], f"README.md block {number}", "exec")
     assert code.co_code
-
-
-def test_the_own_model_and_data_are_searched(workplace: Path) -> None:
-    torch.set_num_threads(1)
-    request = SearchRequest(space="rings.yaml", sets=("search.trials=2", "train.epochs=4", "search.workers=1"))
-    result = search(request, None, InlineExecutor())
-    assert result.status.counts["complete"] >= 1
-    assert result.status.best is not None
-    assert result.status.best.value > 0.5
-    assert {"model.options.hidden", "model.options.activation"} <= set(result.status.best.params)
-
-
-def test_the_own_training_code_is_searched(workplace: Path) -> None:
-    torch.set_num_threads(1)
-    sets = ("search.trials=2", "train.epochs=4", "search.workers=1", "search.pruner=none")
-    result = search(SearchRequest(space="adversary.yaml", sets=sets), None, InlineExecutor())
-    assert result.status.counts["complete"] == 2
-    assert result.status.best is not None
-    assert {"train.options.width", "train.options.lr"} == set(result.status.best.params)
 
 
 @pytest.mark.slow
@@ -257,24 +243,38 @@ def test_the_places_of_fashion_mnist_are_those_that_are_looked_at() -> None:
         assert any(image_set.folder in text for text in inline)
 
 
+def links() -> Iterator[tuple[str, str, str]]:
+    """Every link to a file or heading of ours: its page, the file, the heading; either of these may be empty."""
+    for page, text in PAGES.items():
+        for link in re.findall(r"\]\(([^)]+)\)", text):
+            if not link.startswith("https://"):
+                path, _, heading = link.partition("#")
+                yield page, path, heading
+
+
 def test_every_file_that_the_readme_names_is_there() -> None:
-    root = Path(__file__).parents[1]
-    links = re.findall(r"\]\(([^)]+)\)", README)
     paths = [text for text in quoted(prose()) if re.fullmatch(r"(tests|benchmarks|search_spaces)/[\w./]*", text)]
     scripts = [text.split()[1] for text in quoted(prose()) if text.startswith("python benchmarks/")]
-    assert len(links) >= 3
     assert len(scripts) >= 2
-    files = [link for link in links if not link.startswith("#")]
-    assert [path for path in (*files, *paths, *scripts) if not (root / path).exists()] == []
+    assert [path for path in (*paths, *scripts) if not (ROOT / path).exists()] == []
+    files = [(page, path) for page, path, _ in links() if path]
+    assert len(files) >= 10
+    assert [(page, path) for page, path in files if not ((ROOT / page).parent / path).exists()] == []
 
 
-def test_every_link_inside_the_readme_leads_to_a_heading() -> None:
-    anchors = {
-        re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in re.findall(r"(?m)^#+ (.+)$", README)
-    }
-    links = re.findall(r"\]\(#([^)]+)\)", README)
-    assert links
-    assert set(links) <= anchors
+def test_every_link_leads_to_a_heading() -> None:
+    places = [(page, (ROOT / page).parent / path if path else ROOT / page, heading) for page, path, heading in links()]
+    found = [(page, place, heading) for page, place, heading in places if heading]
+    assert len(found) >= 5
+    for page, place, heading in found:
+        headings = re.findall(r"(?m)^#+ (.+)$", place.read_text(encoding="utf-8"))
+        anchors = {re.sub(r"[^\w -]", "", text.lower()).replace(" ", "-") for text in headings}
+        assert heading in anchors, f"{page}: #{heading}"
+
+
+def test_every_page_is_linked_from_the_readme() -> None:
+    linked = {path for page, path, _ in links() if page == "README.md"}
+    assert set(PAGES) - {"README.md"} <= linked
 
 
 def test_the_make_targets_that_the_documents_name_exist() -> None:
