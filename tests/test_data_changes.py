@@ -93,6 +93,15 @@ def test_imports_are_followed_through_packages_and_in_circles(folder: Path) -> N
     ]
 
 
+def test_the_first_module_of_a_name_counts_and_installed_packages_are_not_looked_through(folder: Path) -> None:
+    (folder / "code").mkdir()
+    (folder / "code" / "net.py").write_text("import shared, torch, pytest\n")
+    for place in (folder, folder / "code"):
+        (place / "shared.py").write_text("")
+    found = with_imports([folder / "code" / "net.py", Path(np.__file__)], [folder])
+    assert sorted(found) == sorted([folder / "code" / "net.py", folder / "code" / "shared.py", Path(np.__file__)])
+
+
 def write_images(folder: Path, label: str, numbers: range) -> None:
     (folder / label).mkdir(parents=True, exist_ok=True)
     for number in numbers:

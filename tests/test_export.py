@@ -22,6 +22,7 @@ from sklearn.metrics import accuracy_score, r2_score
 
 import tuner
 from tuner.config.schema import TrialConfig
+from tuner.config.spec import load as load_space
 from tuner.data.info import DataInfo
 from tuner.data.parts import ArrayPart
 from tuner.data.prepare import prepare
@@ -30,6 +31,7 @@ from tuner.errors import NotFoundError, UsageError, VerificationError
 from tuner.execution.inline import InlineExecutor
 from tuner.export import card
 from tuner.export.bundle import Bundle, replaced_folder, sha256_of, write_bundle
+from tuner.export.code import with_code
 from tuner.export.loaded import labels_of
 from tuner.models.build import build_model
 from tuner.paths import StudyPaths
@@ -355,6 +357,40 @@ def test_code_is_copied_under_its_name_alone_wherever_it_came_from(own: Finished
     assert bundle.config.model.model_dump()["target"] == "model/mine.py:Net"
     targets = ("data/mine.py:points", "model/mine.py:Net")
     assert bundle.code == dict.fromkeys(targets, sha256_of(own.folder / "code" / "mine.py"))
+
+
+LOADS = """
+import sys
+from pathlib import Path
+from tuner.registry import load_target
+print(load_target(sys.argv[1], Path("code")).width)
+"""
+
+
+def test_modules_that_a_copied_file_imports_come_along(tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (work / "own" / "blocks").mkdir(parents=True)
+    (work / "own" / "net.py").write_text(
+        "import shared, json\nfrom blocks.wide import WIDTH\nclass Net: width = WIDTH\n"
+    )
+    (work / "own" / "blocks" / "__init__.py").write_text("")
+    (work / "own" / "blocks" / "wide.py").write_text("from . import sizes\nWIDTH = sizes.LARGE\n")
+    (work / "own" / "blocks" / "sizes.py").write_text("LARGE = 512\n")
+    (work / "own" / "unused.py").write_text("")
+    (tmp_path / "linked.py").write_text("")
+    (work / "shared.py").symlink_to(tmp_path / "linked.py")
+    (work / "space.yaml").write_text("data: {kind: digits}\nmodel: {kind: python, target: 'own/net.py:Net'}\n")
+    with inside(work):
+        config = with_code(load_space(Path("space.yaml")).base, work, tmp_path)
+    copies = sorted(path.relative_to(tmp_path / "code").as_posix() for path in (tmp_path / "code").rglob("*.py"))
+    modules = ("blocks/__init__.py", "blocks/sizes.py", "blocks/wide.py", "net.py", "shared.py")
+    assert copies == [f"model/{module}" for module in modules]
+    shutil.rmtree(work)
+    target = config.model.model_dump()["target"]
+    done = subprocess.run(
+        [sys.executable, "-c", LOADS, target], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert (target, done.stdout) == ("model/net.py:Net", "512\n")
 
 
 # --------------------------------------------------------------------------------------------------- replacing a folder

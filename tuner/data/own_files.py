@@ -6,6 +6,7 @@ What is decoded is kept for the next process, and is made anew when one of them 
 from __future__ import annotations
 
 import ast
+import sysconfig
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -27,16 +28,24 @@ def _is_file(path: Path) -> bool:
 
 
 def with_imports(files: Iterable[Path], folders: Iterable[Path]) -> tuple[Path, ...]:
-    """These modules and those that they import from beside them or from `folders`, and so on."""
-    folders = tuple(folders)
+    """These modules and those that they import from beside them or from `folders`, and so on.
+
+    What installed packages import is not followed.
+    """
+    folders = tuple(folder.resolve() for folder in folders)
     found: dict[Path, None] = {}
     waiting = [path.resolve() for path in files]
     while waiting:
         path = waiting.pop()
         if path not in found:
             found[path] = None
-            waiting += _imported_by(path, (path.parent, *folders))
+            waiting += () if _is_installed(path) else _imported_by(path, (path.parent, *folders))
     return tuple(found)
+
+
+def _is_installed(path: Path) -> bool:
+    places = (sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+    return any(path.is_relative_to(Path(place).resolve()) for place in places)
 
 
 def _imported_by(path: Path, folders: tuple[Path, ...]) -> list[Path]:
@@ -59,11 +68,19 @@ def _imported_by(path: Path, folders: tuple[Path, ...]) -> list[Path]:
 
 
 def _files_of(module: str, folders: tuple[Path, ...]) -> Iterator[Path]:
-    """The file of a module, and those of the packages around it; none for one that lies elsewhere."""
+    """The file of a module, and those of the packages around it, in the first folder that has it."""
     parts = module.split(".") if module else []
     for folder in folders:
-        for n_parts in range(1, len(parts) + 1):
-            base = folder.joinpath(*parts[:n_parts])
-            for candidate in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
-                if candidate.is_file():
-                    yield candidate.resolve()
+        found = [
+            candidate  # a link by its own name, as Python imports it
+            for n_parts in range(1, len(parts) + 1)
+            for candidate in _candidates(folder.joinpath(*parts[:n_parts]))
+            if candidate.is_file()
+        ]
+        if found:
+            yield from found
+            return
+
+
+def _candidates(base: Path) -> tuple[Path, Path]:
+    return base / "__init__.py", base.with_name(f"{base.name}.py")
