@@ -29,6 +29,8 @@ class Label:
     text: str
     anchor: Literal["start", "middle", "end"] = "middle"
     style: str = ""
+    title: str = ""
+    """The whole of a text that is shortened."""
 
 
 @dataclass(slots=True)
@@ -150,8 +152,9 @@ class Chart:
 
     def _label_html(self, label: Label) -> str:
         left, top = 100 * self.x.place(label.x), 100 * (1 - self.y.place(label.y))
+        title = f' title="{escape(label.title)}"' if label.title not in ("", label.text) else ""
         return (
-            f'<span class="label {label.anchor} {label.style}" style="left:{left:.2f}%;top:{top:.2f}%">'
+            f'<span class="label {label.anchor} {label.style}" style="left:{left:.2f}%;top:{top:.2f}%"{title}>'
             f"{escape(label.text)}</span>"
         )
 

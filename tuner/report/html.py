@@ -85,8 +85,8 @@ def _inline(item: Inline) -> str:
 
 
 def _glued(text: str) -> str:
-    """A number stays in one line with its deviation."""
-    return escape(text).replace(" ± ", "&nbsp;±&nbsp;")
+    """A number stays in one line with its deviation, or its sign of per cent."""
+    return escape(text).replace(" ± ", "&nbsp;±&nbsp;").replace(" %", "&nbsp;%")
 
 
 def _words(text: str) -> str:

@@ -26,7 +26,7 @@ from tuner.report.edges import Edge, edges_of
 from tuner.report.facts import Facts, values_range
 from tuner.report.parallel import best_tenth, parallel
 from tuner.report.scales import Categories, Linear
-from tuner.report.text import NONE, percent, plural, scalar
+from tuner.report.text import NONE, percent, plural, rounded, scalar
 from tuner.report.text import number as number_text
 from tuner.space.parameters import Choices, FloatRange, IntRange, Parameter, Scalar
 from tuner.study.importance import PER_PARAMETER, Importances
@@ -49,22 +49,22 @@ def importance(facts: Facts) -> Section:
         blocks.append(Notice("warning", (_too_few(found),)))
     elif not any(row.is_clear for row in found.rows):
         blocks.append(Notice("warning", ("No parameter stands out from chance: do not rely on this order.",)))
-    blocks.append(Figure("", _bars(found), (), _bar_table(found)))
+    marks = "The thin line is the 90 % interval, the mark what chance alone would show."
+    blocks.append(Figure("", _bars(found), (marks,), _bar_table(found)))
     return Section("importance", "Which parameters matter", tuple(blocks))
 
 
 def _explained(facts: Facts, found: Importances) -> Text:
     what = "Pareto rank" if facts.is_multi else facts.metric
-    marks = "The thin line is the 90 % interval, the mark what chance alone would show."
     values = f"Values are the best up to epoch {facts.level}, which {plural(found.n_trials, 'trial')} came to."
     if found.method == "fanova":
         return prose(
             f"Share of the variance of {what} that each parameter explains by itself, over the whole space (fANOVA); "
-            f"what is left is how they act together. {values} {marks}"
+            f"what is left is how they act together. {values}"
         )
     return prose(
         f"How much each parameter decides whether a trial is among the best by {what} (PED-ANOVA, which knows "
-        f"parameters that exist under conditions). {values} {marks}"
+        f"parameters that exist under conditions). {values}"
     )
 
 
@@ -204,7 +204,7 @@ def _slice(facts: Facts, values: dict[int, float], parameter: Parameter, edge: E
             chart.dot(place, values[number], style, number)
     if axis.is_categorical:
         for index, tick in enumerate(axis.ticks()):
-            chart.label(Label(low, index + 0.26, tick.label, "start", "name"))
+            chart.label(Label(low, index + 0.26, tick.label, "start", "name", title=f"{parameter.name}: {tick.label}"))
     return Figure(parameter.name, chart, _remark(edge))
 
 
@@ -262,4 +262,4 @@ def _third(domain: FloatRange | IntRange, index: int) -> str:
     """The bounds of a third of a range."""
     low, high = float(domain.low), float(domain.high)
     ends = [low * (high / low) ** (k / 3) if domain.log else low + (high - low) * k / 3 for k in (index, index + 1)]
-    return f"{number_text(ends[0], 3)} to {number_text(ends[1], 3)}"
+    return f"{rounded(ends[0])} to {rounded(ends[1])}"

@@ -22,6 +22,8 @@ CHARACTER = 7.0
 MAX_SHOWN = 600
 BEST_SHARE = 0.1
 TICK_CHARACTERS = 16
+MAX_LINES, NAME_CHARACTERS, LONGEST_NAME = 3, 10, 18
+"""Of the name of an axis: lines, characters that are not broken apart, and characters of a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +97,18 @@ def parallel(facts: Facts) -> Chart | None:
 
 
 def _width(axis: Axis) -> int:
-    name = max(map(len, _parts(axis.name))) + 1
+    name = max(map(len, _lines(axis.name))) + 1
     longest = max([name, *(min(TICK_CHARACTERS, len(tick.label)) + 3 for tick in axis.ticks())])
     return round(max(MIN_AXIS_WIDTH, CHARACTER * longest))
 
 
-def _parts(name: str) -> list[str]:
-    """A name in two lines, where it has two parts: `optimizer.` and `lr`, `val/` and `accuracy`."""
-    found = re.match(r"([^./]+[./])(.+)", name)
-    return [found[1], found[2]] if found else [name]
+def _lines(name: str) -> list[str]:
+    """A name in at most three lines, broken after dots: `optimizer.`, `weight_decay`."""
+    parts = re.findall(r"[^./]+[./]?", name) or [name]
+    parts = [*parts[: MAX_LINES - 1], "".join(parts[MAX_LINES - 1 :])] if len(parts) > MAX_LINES else parts
+    if len(parts) == MAX_LINES and len(parts[1]) + len(parts[2]) <= NAME_CHARACTERS:
+        parts = [parts[0], parts[1] + parts[2]]
+    return [part if len(part) <= LONGEST_NAME else f"{part[: LONGEST_NAME - 1]}…" for part in parts]
 
 
 def _of_state(trial: TrialRow) -> str:
@@ -125,7 +130,7 @@ def _height(place: float) -> float:
 
 def _draw_axis(chart: Chart, index: int, axis: Axis) -> None:
     chart.line([(index, _height(0.0)), (index, _height(1.0))], "line axis")
-    chart.label(Label(index, 1.0, "\n".join(_parts(axis.name)), "start", "axisname"))
+    chart.label(Label(index, 1.0, "\n".join(_lines(axis.name)), "start", "axisname", title=axis.name))
     for tick in axis.ticks():
         text = tick.label if len(tick.label) <= TICK_CHARACTERS else f"{tick.label[: TICK_CHARACTERS - 1]}…"
-        chart.label(Label(index, _height(tick.place), text, "start", "axistick"))
+        chart.label(Label(index, _height(tick.place), text, "start", "axistick", title=tick.label))

@@ -44,7 +44,16 @@ def signed(value: float) -> str:
 
 
 def scalar(value: Scalar) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else "null" if value is None else str(value)
+    """As a space file has it: `0.0001`, `true`, `null`."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def rounded(value: float) -> str:
+    """Three digits, without an exponent where it is shorter: `0.333`, `33300`, `1e-09`."""
+    text = f"{value:.3g}"
+    return f"{float(text):.0f}" if "e+0" in text else text
 
 
 def percent(share: float) -> str:
@@ -53,7 +62,9 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """`0.8 s`, `42 s`, `3 min 07 s`, `2 h 05 min`."""
+    """`12 ms`, `0.8 s`, `42 s`, `3 min 07 s`, `2 h 05 min`."""
+    if 0.0 < seconds < 0.1:  # noqa: PLR2004  which is none in tenths of a second
+        return f"{1e3 * seconds:.0f} ms"
     if seconds < _TENTH_MATTERS:
         return f"{seconds:.1f} s"
     if seconds < _MINUTE:

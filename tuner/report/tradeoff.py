@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import combinations
 
@@ -27,11 +29,29 @@ def cost(facts: Facts) -> Section | None:
         return None
     others = [name for name in facts.costs if all(item.name != name for item in facts.study.objectives)]
     figures = (
-        _figure(facts, "training time", lambda trial: trial.seconds, is_time=True),
+        replace(_figure(facts, "training time", _seconds, is_time=True), table=_cheapest(facts)),
         *(_figure(facts, name, partial(_recorded, facts, name)) for name in others),
     )
     caption = ("Up and to the left is better." if facts.study.maximize else "Down and to the left is better.",)
     return Section("cost", "Cost against quality", (Paragraph((*caption, *_cheaper(facts))), Figures(figures, 420)))
+
+
+def _seconds(trial: TrialRow) -> float:
+    return trial.seconds
+
+
+def _cheapest(facts: Facts) -> Table:
+    """The trials that none is better than in less time."""
+    known = [
+        (trial.seconds, value, trial) for trial in facts.trials if (value := facts.reached(trial.number)) is not None
+    ]
+    rows: list[tuple[Cell, ...]] = []
+    best = math.inf
+    for seconds, value, trial in sorted(known, key=lambda item: item[:2]):
+        if seconds > 0.0 and facts.sign * value < best:
+            best = facts.sign * value
+            rows.append((Trial(trial.number), duration(seconds), number(value)))
+    return Table(("trial", "training time", facts.metric), rows, numeric=frozenset({1, 2}))
 
 
 def _recorded(facts: Facts, name: str, trial: TrialRow) -> float | None:
