@@ -197,6 +197,8 @@ def test_the_card_shows_the_metrics_the_params_and_how_to_load_it(digits: Finish
     bundle = digits.export.bundle
     text = (digits.export.path / "README.md").read_text()
     assert text.startswith(f"# digits, trial {bundle.trial}\n")
+    sizes = " x ".join(map(str, bundle.data.input_shape))
+    assert f"the network sees {sizes} numbers of each input." in text
     val, test = bundle.metrics["val/accuracy"], bundle.metrics["test/accuracy"]
     assert f"| accuracy | {val:.4f} | {test:.4f} |" in text
     assert f"| `optimizer.lr` | {bundle.params['optimizer.lr']} |" in text

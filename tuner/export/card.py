@@ -100,8 +100,16 @@ def _sizes(bundle: Bundle) -> str:
     data = bundle.data
     return (
         f"{data.n_train} rows for training, {data.n_val} for validation, {data.n_test} for the test; "
-        f"one input has shape {list(data.input_shape)}.{_images(bundle)}"
+        f"the network sees {_shape(bundle)} of each input.{_images(bundle)}"
     )
+
+
+def _shape(bundle: Bundle) -> str:
+    """One input after preprocessing: a row of 5 columns may be 17 numbers."""
+    data = bundle.data
+    sizes = " x ".join(map(str, data.input_shape)) or "1"
+    most = "at most " if data.padding is not None else ""
+    return f"{most}{sizes} {'tokens' if data.n_tokens is not None else 'numbers'}"
 
 
 def _images(bundle: Bundle) -> str:

@@ -180,7 +180,7 @@ def _read_parquet(path: Path, data: TextData, columns: tuple[str, ...]) -> TextT
     try:
         frame = pd.read_parquet(path)
     except ImportError as error:
-        raise MissingError(f"{path}: reading parquet needs the package pyarrow: pip install pyarrow") from error
+        raise MissingError(f"{path}: reading parquet takes pyarrow; pip install 'tuner[parquet]'") from error
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: no parquet file ({str(error).strip()})") from error
     _check_columns(path, [str(name) for name in frame.columns], columns)
