@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tuner.config.imported import with_imports
 from tuner.config.schema import PythonData
 from tuner.config.schema.images import TorchvisionData
-from tuner.data.own_files import with_imports
 from tuner.data.prepare import Prepared, prepare
 
 OWN = """

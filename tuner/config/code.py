@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 
+from tuner.config.imported import with_imports
 from tuner.config.schema import PythonData, PythonTrain, TrialConfig
 from tuner.config.schema.losses import PythonLoss
 from tuner.config.schema.model_kinds.pretrained import DEFAULT_WEIGHTS
@@ -74,13 +75,19 @@ def reachable_targets(spec: Spec) -> tuple[str, ...]:
 
 
 def fingerprints(targets: Sequence[str], base_dir: Path) -> dict[str, str]:
-    """SHA-256 of the file of every python target, and of every file; ConfigError when a named file is not there."""
+    """SHA-256 of the code of every python target, and of every file; ConfigError when a named file is not there."""
     found = {}
     for target in targets:
         path = source_of(target, base_dir)
         if path is not None:
-            found[target] = _digest(path)
+            found[target] = _digest_of_code(path, base_dir) if ":" in target else _digest(path)
     return found
+
+
+def _digest_of_code(path: Path, base_dir: Path) -> str:
+    """SHA-256 of a module, and of those of the user's own that it imports, if any."""
+    digests = [_digest(module) for module in with_imports([path], (base_dir, Path.cwd()))]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(repr(sorted(digests)).encode()).hexdigest()
 
 
 def _digest(path: Path) -> str:

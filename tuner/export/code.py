@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from tuner.config.code import data_code
+from tuner.config.imported import with_imports
 from tuner.config.schema import PythonData, PythonModel, PythonTrain, TrialConfig
 from tuner.config.schema.losses import PythonLoss
 from tuner.config.schema.model_kinds.hub import Hub
 from tuner.config.schema.optimizers import PythonOptimizer
-from tuner.data.own_files import with_imports
 from tuner.export.bundle import CODE
 from tuner.registry import find_path, target_file
 

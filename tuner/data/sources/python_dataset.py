@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from tuner import seeding
+from tuner.config.imported import with_imports
 from tuner.config.schema import PythonData
 from tuner.data.cache import write_rows
 from tuner.data.collating import Collate
@@ -29,7 +30,7 @@ from tuner.data.global_rng import moved_since, seeded, states
 from tuner.data.info import DataInfo
 from tuner.data.iterated import Iterated
 from tuner.data.named import NamedEncoder, same_inputs, stored_inputs
-from tuner.data.own_files import files_in, with_imports
+from tuner.data.own_files import files_in
 from tuner.data.own_targets import known_targets, labels_of, target_value, targets_of
 from tuner.data.parts import ArrayPart, StoredPart, StreamPart
 from tuner.data.preprocess import Preprocess
@@ -56,7 +57,7 @@ def files(data: PythonData, base_dir: Path) -> tuple[Path, ...]:
     """The user's own modules, and the files that `data.options` names; others that the code reads are not known."""
     targets = (data.target, *((data.collate,) if data.collate else ()))
     modules = [path for target in targets if (path := _module_of(target, base_dir)) is not None]
-    return (*with_imports(modules, (Path.cwd(), base_dir)), *files_in(data.options, base_dir))
+    return (*with_imports(modules, (base_dir, Path.cwd())), *files_in(data.options, base_dir))
 
 
 def _module_of(target: str, base_dir: Path) -> Path | None:
