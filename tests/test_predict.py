@@ -73,7 +73,7 @@ version: 1
 study: moods
 objective: {{metric: accuracy}}
 data: {{kind: text, path: moods.csv, target: mood, tokenizer: {{min_frequency: 1}}, max_length: 24, batch_size: 16}}
-model: {{kind: bag, embedding: 16, depth: 1, width: 16}}
+model: {{kind: recurrent, cell: gru, bidirectional: true, width: 8}}
 optimizer: {{kind: adam, lr: 0.02}}
 train: {{epochs: 2, device: cpu}}
 space: {{optimizer.lr: {{low: 0.005, high: 0.02}}}}

@@ -5,6 +5,7 @@ B batch, L length of rows that are padded.
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from tuner.data.encoders import TensorEncoder
-from tuner.export.loaded import LoadedModel
+from tuner.export.loaded import LoadedModel, Network
 
 INPUT = "input"
 OUTPUTS = "outputs"
@@ -24,7 +25,7 @@ SCORES = {"regression": "predictions", "autoencoding": "rebuilt"}
 N_EXAMPLES = 4
 """Rows that a graph is made from; one alone would be taken for a size that is always 1."""
 BATCH, LENGTH = "batch", "length"
-LOGGERS = ("torch.export._trace", "torch.fx.experimental.symbolic_shapes")
+LOGGERS = ("torch.export._trace", "torch.fx.experimental.symbolic_shapes", "torch._guards", "torch._dynamo")
 
 
 def output_names(model: LoadedModel) -> tuple[str, str]:
@@ -33,9 +34,17 @@ def output_names(model: LoadedModel) -> tuple[str, str]:
 
 
 def examples(x_B: Tensor) -> Tensor:
-    """Some rows of a real batch, at least two."""
+    """Some rows of a real batch, at least two; no view of it, whose size would become part of the graph."""
     some = x_B[:N_EXAMPLES]
-    return torch.cat([some, some]) if len(some) == 1 else some
+    return torch.cat([some, some]) if len(some) == 1 else some.clone()
+
+
+def copied(network: Network) -> Network:
+    """A copy to be traced: a trace that fails leaves its stand-ins in recurrent layers."""
+    try:
+        return copy.deepcopy(network)
+    except (RuntimeError, TypeError):  # what cannot be copied is traced as it is
+        return network
 
 
 def has_any_length(model: LoadedModel) -> bool:
@@ -101,7 +110,8 @@ class Runner(nn.Module):
 def without_noise() -> Iterator[None]:
     """Leave out what torch says to those who write models about an attempt that is followed by another one.
 
-    That recurrent layers have their weights in a list as well, and what an exporter logs before it raises.
+    That recurrent layers have their weights in a list as well, that torch uses what it will remove, and what an
+    exporter logs before it raises.
     """
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [logger.disabled for logger in loggers]
@@ -110,6 +120,7 @@ def without_noise() -> Iterator[None]:
             logger.disabled = True
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "The tensor attributes? .* assigned during export", UserWarning)
+            warnings.filterwarnings("ignore", "_check_is_size will be removed", FutureWarning)
             yield
     finally:
         for logger, was_disabled in zip(loggers, before, strict=True):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from tuner.errors import VerificationError
 from tuner.export.bundle import Bundle
-from tuner.export.formats import graph
+from tuner.export.formats import graph, recurrence
 from tuner.export.loaded import LoadedModel, Network, loaded
 
 LARGEST_BYTES = 1_800_000_000
@@ -36,9 +36,9 @@ def write(model: LoadedModel, x_B: Tensor, path: Path) -> None:
 def _exported(model: LoadedModel, rows: Tensor, axes: tuple[str | int, ...]) -> Any:
     assert isinstance(model.network, Network)
     varying = {number: axis for number, axis in enumerate(axes) if isinstance(axis, str)}
-    with torch.no_grad(), graph.without_noise():
+    with torch.no_grad(), graph.without_noise(), recurrence.by_shapes(recurrence.GATED):
         return torch.onnx.export(
-            model.network,
+            graph.copied(model.network),
             (rows,),
             input_names=[graph.INPUT],
             output_names=list(graph.output_names(model)),

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from tuner.errors import UsageError, VerificationError
 from tuner.export.bundle import BUNDLE, Bundle
-from tuner.export.formats import graph
+from tuner.export.formats import graph, recurrence
 from tuner.export.formats.pt2_contents import surprise_in
 from tuner.export.loaded import LoadedModel, Network, loaded
 
@@ -31,11 +31,11 @@ def _exported(model: LoadedModel, rows: Tensor, axes: tuple[str | int, ...]) -> 
     assert isinstance(model.network, Network)
     dynamic = torch.export.Dim.DYNAMIC
     varying: dict[int, Any] = {number: dynamic for number, axis in enumerate(axes) if isinstance(axis, str)}
-    with torch.no_grad(), graph.without_noise():
+    with torch.no_grad(), graph.without_noise(), recurrence.by_shapes(recurrence.ALL):
         try:
-            program = torch.export.export(model.network, (rows,), dynamic_shapes=(varying,), strict=False)
+            program = torch.export.export(graph.copied(model.network), (rows,), dynamic_shapes=(varying,), strict=False)
         except Exception:  # noqa: BLE001 - running the Python of a model may fail where reading it does not
-            program = torch.export.export(model.network, (rows,), dynamic_shapes=(varying,), strict=True)
+            program = torch.export.export(graph.copied(model.network), (rows,), dynamic_shapes=(varying,), strict=True)
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)  # paths of the machine that trained
     return program
