@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tuner.paths import DEFAULT_STORAGE
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from tuner.export.loaded import LoadedModel
     from tuner.workflows.status import Status
 
@@ -30,6 +32,22 @@ class Study:
         from tuner.workflows.status import status_of
 
         return status_of(self.storage, self.name)
+
+    def trials_frame(self) -> pd.DataFrame:
+        """A row a trial, by its number.
+
+        `state`, `value` (or several objectives by name), the params by dotted name, `epochs`, `best_epoch`, `seconds`
+        and `reason`, each in its type, which can be missing where a trial has none.
+        """
+        from tuner.workflows.frames import trials_frame
+
+        return trials_frame(self.storage, self.name)
+
+    def epochs_frame(self) -> pd.DataFrame:
+        """A row an epoch, by trial and epoch: every metric by `<split>/<metric>`, and `seconds`."""
+        from tuner.workflows.frames import epochs_frame
+
+        return epochs_frame(self.storage, self.name)
 
 
 def search(

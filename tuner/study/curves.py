@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from collections.abc import Mapping
 
 from sqlalchemy import select
 
@@ -25,3 +27,18 @@ def curves_of(reader: StudyReader, study: StudyRow) -> dict[int, dict[int, float
         for number, epoch, value in connection.execute(query):
             found[number][epoch] = value
     return found
+
+
+def epochs_of(reader: StudyReader, study: StudyRow) -> list[tuple[int, int, float, Mapping[str, float | None]]]:
+    """Trial, epoch, seconds and metrics of every epoch, in this order; nothing of studies that tuner did not make."""
+    if not study.uid or not reader.has(tables.epochs.name):
+        return []
+    columns = tables.epochs.c
+    query = (
+        select(columns.trial, columns.epoch, columns.seconds, columns.metrics)
+        .where(columns.uid == study.uid)
+        .order_by(columns.trial, columns.epoch)
+    )
+    with storage_errors(reader.url), reader.engine.connect() as connection:
+        rows = connection.execute(query)
+        return [(trial, epoch, seconds, json.loads(text)) for trial, epoch, seconds, text in rows]
