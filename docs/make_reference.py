@@ -39,6 +39,7 @@ CONTENTS = """
 
 """
 SEARCH_PARTS = ("search.sampler", "search.pruner")
+TRACKERS = "trackers"
 
 Schema = Mapping[str, Any]
 
@@ -46,7 +47,9 @@ Schema = Mapping[str, Any]
 def pages() -> dict[str, str]:
     """The text of every page by its path below docs/."""
     definitions = json_schema()["definitions"]
-    found = {_path(name): _section(name, definitions).replace("\n### ", "\n## ") for name in TRIAL_SECTIONS}
+    found = {
+        _path(name): _section(name, definitions).replace("\n### ", "\n## ") for name in (*TRIAL_SECTIONS, TRACKERS)
+    }
     found[_path("objective")] = "\n".join([_plain("objective", definitions["Objective"], definitions), _metrics()])
     search = [_plain("search", definitions["Search"], definitions)]
     search += [_section(name, definitions) for name in SEARCH_PARTS]
@@ -66,11 +69,14 @@ def _as_page(text: str) -> str:
 
 def _index() -> str:
     rows = [
-        f"| [{name}]({_path(name)}) | {', '.join(_kind_links(name))} |\n" for name in (*TRIAL_SECTIONS, *SEARCH_PARTS)
+        f"| [{name}]({_path(name)}) | {', '.join(_kind_links(name))} |\n"
+        for name in (*TRIAL_SECTIONS, *SEARCH_PARTS, TRACKERS)
     ]
     rows.append(f"| [objective]({_path('objective')}) | the metrics and costs that it can name |\n")
     rows.append(f"| [search and confirm]({_path('search')}) | budget, workers, lanes; fresh seeds |\n")
-    names = dict.fromkeys(_path(name).removesuffix(".md") for name in (*TRIAL_SECTIONS, "objective", "search"))
+    names = dict.fromkeys(
+        _path(name).removesuffix(".md") for name in (*TRIAL_SECTIONS, "objective", "search", TRACKERS)
+    )
     return "".join([HEAD, *rows, CONTENTS, *(f"{name}\n" for name in names), "```\n"])
 
 

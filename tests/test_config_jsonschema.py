@@ -85,6 +85,9 @@ def test_the_documented_example_is_valid() -> None:
         ("space/loss.kind", ["auto", "mse"]),
         ("space/train.early_stopping", ["off", {"patience": 3}]),
         ("space", None),
+        ("trackers", "off"),
+        ("trackers", "tensorboard"),
+        ("trackers", ["jsonl", {"kind": "mlflow", "uri": "sqlite:///m.db"}, {"kind": "python", "target": "t.py:T"}]),
     ),
 )
 def test_what_the_file_may_say_is_valid(path: str, value: object) -> None:
@@ -113,6 +116,9 @@ def test_what_the_file_may_say_is_valid(path: str, value: object) -> None:
         ("search/pruner", {"kind": "median", "eta": 3}),
         ("objective/metric", "acuracy"),
         ("confirm", "on"),
+        ("trackers", ["tensorbord"]),
+        ("trackers", [{"kind": "mlflow", "url": "x"}]),
+        ("trackers", [{"kind": "python"}]),
         ("space/optimizer.lrr", [1, 2]),
         ("space/data.kind", ["digits", "iris"]),
         ("space/train.device", ["cpu", "cuda"]),

@@ -25,6 +25,7 @@ from tuner.config.schema import (
     SCHEDULE_KINDS,
     TRAIN_KINDS,
 )
+from tuner.config.schema.trackers import TRACKER_KINDS
 from tuner.config.sections import TRIAL_SECTIONS
 from tuner.config.spec import load
 from tuner.data.sources.classic_images import DEBIAN_ROOT
@@ -49,6 +50,7 @@ KINDS = {
     "train": TRAIN_KINDS,
     "search.sampler": SAMPLER_KINDS,
     "search.pruner": PRUNER_KINDS,
+    "trackers": TRACKER_KINDS,
 }
 
 
@@ -208,6 +210,7 @@ def test_the_sections_table_names_every_kind() -> None:
         "confirm",
         "search.sampler",
         "search.pruner",
+        "trackers",
     }
 
 

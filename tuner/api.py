@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -112,16 +113,21 @@ def best(
     one of the front: "knee" (the default) or "accuracy=0.7,params=0.3".
     """
     from tuner.workflows.best import best as export
+    from tuner.workflows.sync import tell_exports
 
     found = study if isinstance(study, Study) else Study(name=study) if study else None
-    return export(
-        storage=found.storage if found else DEFAULT_STORAGE,
+    storage = found.storage if found else DEFAULT_STORAGE
+    exported = export(
+        storage=storage,
         study=found.name if found else None,
         trial=trial,
         out=Path(out) if out is not None else None,
         rule=pick,
         formats=formats,
-    ).path
+    )
+    for line in tell_exports(storage, [exported]):
+        warnings.warn(line, stacklevel=2)
+    return exported.path
 
 
 def load(path: str | Path, *, allow_code: bool = False) -> LoadedModel:

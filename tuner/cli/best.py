@@ -57,20 +57,29 @@ def command(
     Every format is loaded again and compared with the weights on rows of the validation part before it is kept.
     """
     from tuner.workflows.best import best, best_front
+    from tuner.workflows.sync import tell_exports
 
     names = [name.strip() for name in formats.split(",")]
     if rule == "front" and trial is None:
         exports = best_front(storage=storage, study=study, out=out, formats=names)
+        _say(tell_exports(storage, exports))
         if as_json:
             options.print_json([export.to_json() for export in exports])
         else:
             click.echo("\n\n".join(map(text_of, exports)))
         return
     export = best(storage=storage, study=study, trial=trial, out=out, rule=rule, formats=names)
+    _say(tell_exports(storage, [export]))
     if as_json:
         options.print_json(export.to_json())
     else:
         click.echo(text_of(export))
+
+
+def _say(lines: list[str]) -> None:
+    """On stderr: what a tracker says of an export is not part of it."""
+    for line in lines:
+        click.echo(line, err=True)
 
 
 def _reevaluated(export: Export) -> str:

@@ -33,6 +33,7 @@ COMMANDS: dict[str, str] = {
     "plan": "Forecast the time and memory of a search.",
     "report": "Write the report of a study as one HTML page, or as Markdown.",
     "compare": "Compare studies: spaces, samplers, best over budget.",
+    "sync": "Send a study to a tracker: TensorBoard, MLflow ...",
     "dashboard": "Serve optuna-dashboard on this machine.",
     "app": "Try an export in the browser, or over HTTP.",
     "init": "Write a space file to begin with.",

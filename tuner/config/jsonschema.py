@@ -21,6 +21,8 @@ from tuner.config.schema.metrics import OwnMetric
 from tuner.config.searching import STUDY_NAME, VERSION
 from tuner.config.sections import CLASSES, KINDS, TRIAL_SECTIONS, class_of
 from tuner.config.targets import paths_of
+from tuner.config.tracking import MAX_TRACKERS
+from tuner.config.tracking import NAME as TRACKERS
 from tuner.space.durations import PATTERN
 
 JsonSchema = dict[str, Any]
@@ -43,6 +45,7 @@ def json_schema() -> JsonSchema:
         "space": {"anyOf": [{"$ref": "#/definitions/space"}, _NULL], "description": "What varies, by dotted path."},
         "search": {"anyOf": [_reference(_plain_section("search", definitions)), _NULL]},
         "confirm": {"anyOf": [_reference(_plain_section("confirm", definitions)), _OFF, _NULL]},
+        "trackers": _trackers(definitions),
     }
     definitions["space"] = _space()
     _refine(definitions)
@@ -71,6 +74,14 @@ def _constraints() -> JsonSchema:
         "description": 'What a winner has to meet: ["params <= 2e6", "latency_ms <= 5"].',
     }
     return {"anyOf": [texts, _NULL]}
+
+
+def _trackers(definitions: dict[str, JsonSchema]) -> JsonSchema:
+    kinds: JsonSchema = {"enum": [kind for kind in KINDS[TRACKERS] if kind != "python"]}
+    branches = [_reference(branch) for branch in _kinds(TRACKERS, definitions)]
+    one: JsonSchema = {"anyOf": [kinds, {"oneOf": branches}]}
+    several: JsonSchema = {"type": "array", "maxItems": MAX_TRACKERS, "items": one}
+    return {"anyOf": [several, one, _OFF, _NULL], "description": "Who is told what the search does."}
 
 
 def _reference(name: str) -> JsonSchema:

@@ -23,7 +23,7 @@ VERSION = 1
 ROOT_KEYS = (
     *("version", "study", "seed", "objective", "constraints", "metrics"),
     *TRIAL_SECTIONS,
-    *("space", "search", "confirm"),
+    *("space", "search", "confirm", "trackers"),
 )
 STUDY_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 

@@ -21,12 +21,14 @@ from tuner.config.schema import (
     Search,
     Section,
 )
+from tuner.config.schema.trackers import TRACKER_KINDS
 from tuner.space.document import Located, show
 
 KINDS: dict[str, Mapping[str, type[Section]]] = {
     **SECTION_KINDS,
     "search.sampler": SAMPLER_KINDS,
     "search.pruner": PRUNER_KINDS,
+    "trackers": TRACKER_KINDS,
 }
 """The class of each kind, for the sections that have kinds."""
 
@@ -38,6 +40,7 @@ NOUNS: dict[str, str] = {
     "train": "way to train",
     "search.sampler": "sampler",
     "search.pruner": "pruner",
+    "trackers": "tracker",
 }
 """What a kind of a section is called, where it is not the section's own name."""
 

@@ -21,6 +21,7 @@ from tuner.config.messages import Problems
 from tuner.config.objectives import check_loss, check_search, read_objectives
 from tuner.config.recorded import Recorded, read_metrics
 from tuner.config.schema import DEFAULT_KINDS, Confirm, Objective, Search, Section, TrialConfig
+from tuner.config.schema.trackers import TrackerSection
 from tuner.config.searching import (
     check_grid,
     check_root,
@@ -31,6 +32,7 @@ from tuner.config.searching import (
     task_of,
 )
 from tuner.config.sections import KINDS, TRIAL_SECTIONS, Fault, class_of, kind_in, read_section, validate
+from tuner.config.tracking import read_trackers
 from tuner.errors import ConfigError, Place
 from tuner.space.document import Located, Mark, located, read
 from tuner.space.parameters import Choices, Params, Space
@@ -55,6 +57,8 @@ class Spec:
     """The metrics that the file names beside them."""
     search: Search
     confirm: Confirm | None
+    trackers: tuple[TrackerSection, ...]
+    """Who is told what the search does; they change no trial."""
     base_dir: Path
     """The folder of the space file, which relative paths in it are relative to."""
     file: str
@@ -150,7 +154,7 @@ class Spec:
     def differences(self, other: Spec) -> list[str]:
         """What changes trials between this and another spec: `optimizer.lr: 0.001 -> {low: 0.0001, high: 0.1}`.
 
-        The study's name, `search`, `confirm`, `train.device` and `train.epoch_timeout` change no trial.
+        The study's name, `search`, `confirm`, `trackers`, `train.device` and `train.epoch_timeout` change no trial.
         """
         return differences.between(self.document, self.base, self.goals, other.document, other.base, other.goals)
 
@@ -189,6 +193,7 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
         check_grid(root, search, compiled.space, problems)
         check_search(root, objectives or (), search, problems)
     check_loss(root, objectives or (), compiled.space, task_of(sections.get("data")), problems)
+    trackers = read_trackers(root, problems)
     constraints = read_constraints(root, sections, compiled, objectives or (), recorded.own, problems)
     problems.raise_if_any()
     assert objectives is not None
@@ -205,6 +210,7 @@ def _check(root: Located, file: str, base_dir: Path, released: frozenset[str], p
         recorded=recorded,
         search=search,
         confirm=confirm,
+        trackers=trackers,
         base_dir=base_dir,
         file=file,
         document={**edits.without(root, compiled.dropped).plain(), "study": study},

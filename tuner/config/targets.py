@@ -15,6 +15,7 @@ _FORBIDDEN = {
     "seed": "is one for the whole study; each trial's seeds are derived from it",
     "search": "says how to search",
     "confirm": "says what happens after the search",
+    "trackers": "says who is told of trials",
     "objective": "is what all trials are compared by",
     "data.split": "must be the same for all trials, or their values cannot be compared",
     **dict.fromkeys(

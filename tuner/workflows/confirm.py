@@ -58,6 +58,7 @@ def confirm(
     complete, and what a search raises.
     """
     from tuner.workflows.session import Session
+    from tuner.workflows.tracking import tracked
 
     reader = StudyReader.open(storage)
     row = reader.own_study(study)
@@ -75,8 +76,8 @@ def confirm(
     executor.start()
     try:
         paths = StudyPaths.of(storage, row.name)
-        session = Session(storage, replace(spec, confirm=wanted), paths, executor, reporter or SilentReporter())
-        return session.run(searches=False)
+        with tracked(spec, storage, reporter or SilentReporter()) as told:
+            return Session(storage, replace(spec, confirm=wanted), paths, executor, told).run(searches=False)
     finally:
         executor.close()
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from tuner.control.controller import TrialState
 from tuner.space.parameters import Scalar
 from tuner.study.curves import epochs_of
-from tuner.study.queries import StudyReader, TrialRow
+from tuner.study.queries import StudyReader
+from tuner.study.rows import TrialRow
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -39,7 +39,9 @@ def search(request: SearchRequest, reporter: Reporter | None = None, executor: E
         spec = load(find_file(request.space), sets=request.sets, overrides=request.overrides)
         paths = StudyPaths.of(request.storage, spec.study)
         from tuner.workflows.session import Session
+        from tuner.workflows.tracking import tracked
 
-        return Session(request.storage, spec, paths, executor, reporter or SilentReporter(), request.source).run()
+        with tracked(spec, request.storage, reporter or SilentReporter()) as told:
+            return Session(request.storage, spec, paths, executor, told, request.source).run()
     finally:
         executor.close()
