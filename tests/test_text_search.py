@@ -60,7 +60,6 @@ optimizer: {kind: adam, lr: 0.02}
 train: {epochs: 12, device: cpu}
 space:
   optimizer.lr: {low: 0.01, high: 0.03}
-  data.context: {choices: [12, 16]}
 search: {sampler: random, pruner: none, trials: 2, workers: 1}
 confirm: off
 """
