@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import json
-import os
+import re
 import shutil
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -22,16 +17,15 @@ from tuner.workflows import best as best_workflow
 from tuner.workflows.report import report
 from tuner.workflows.search import SearchRequest, search
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
-CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
-OPTIONS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
-           "--disable-background-networking", "--disable-component-update", "--remote-debugging-pipe")  # fmt: skip
-DEADLINE_S = 60.0
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 WIDTHS = (320, 390, 1280)
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium here: apt install chromium"),
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine"),
 ]
 
 SPACE = """
@@ -47,16 +41,6 @@ space:
   model.width: {low: 4, high: 32, log: true}
 search: {sampler: random, pruner: {kind: asha, min_epochs: 1, eta: 2}, trials: 14, workers: 1, lanes: 1}
 confirm: off
-"""
-
-# Chromium reads commands from descriptor 3 and answers on 4.
-BECOME = """
-import os, sys
-pair = [os.dup(int(number)) for number in sys.argv[1:3]]
-pair = [os.dup2(descriptor, 90 + index) for index, descriptor in enumerate(pair)]
-for index, descriptor in enumerate(pair):
-    os.dup2(descriptor, 3 + index)
-os.execv(sys.argv[3], sys.argv[3:])
 """
 
 PROBLEMS = """
@@ -90,90 +74,8 @@ PROBLEMS = """
 """
 
 
-class Browser:
-    """Chromium over a pipe, by the DevTools protocol."""
-
-    def __init__(self, profile: Path) -> None:
-        to_read, self._write = os.pipe()
-        self._read, to_write = os.pipe()
-        command = [str(CHROMIUM), *OPTIONS, f"--user-data-dir={profile}"]
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", BECOME, str(to_read), str(to_write), *command],
-            pass_fds=(to_read, to_write),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(to_read)
-        os.close(to_write)
-        self._buffer = b""
-        self._last = 0
-        self._session: str | None = None
-        self.events: list[dict[str, Any]] = []
-        atexit.register(self._process.kill)
-
-    def __enter__(self) -> Self:
-        try:
-            target = self.call("Target.createTarget", url="about:blank")["targetId"]
-            self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-            for domain in ("Page", "Network", "Runtime", "Log"):
-                self.call(f"{domain}.enable")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.kill()
-        self._process.wait()
-        os.close(self._read)
-        os.close(self._write)
-
-    def call(self, method: str, **params: Any) -> dict[str, Any]:
-        self._last += 1
-        message: dict[str, Any] = {"id": self._last, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._write, json.dumps(message).encode() + b"\0")
-        while True:
-            found = self._next()
-            if found.get("id") == self._last:
-                assert "error" not in found, found
-                result: dict[str, Any] = found["result"]
-                return result
-            self.events.append(found)
-
-    def _next(self) -> dict[str, Any]:
-        deadline = time.monotonic() + DEADLINE_S
-        while b"\0" not in self._buffer:
-            assert time.monotonic() < deadline, "chromium does not answer"
-            part = os.read(self._read, 1 << 20)
-            assert part, "chromium ended"
-            self._buffer += part
-        line, _, self._buffer = self._buffer.partition(b"\0")
-        found: dict[str, Any] = json.loads(line)
-        return found
-
-    def open(self, path: Path) -> None:
-        self.events.clear()
-        self.call("Page.navigate", url=path.resolve().as_uri())
-        while not self.of("Page.loadEventFired"):
-            self.events.append(self._next())
-
-    def of(self, method: str) -> list[dict[str, Any]]:
-        return [event["params"] for event in self.events if event.get("method") == method]
-
-    def run(self, code: str) -> Any:
-        done = self.call("Runtime.evaluate", expression=code, returnByValue=True)
-        assert "exceptionDetails" not in done, done
-        return done["result"].get("value")
-
-    def resize(self, width: int, height: int = 800) -> None:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.call("Emulation.setDeviceMetricsOverride", **metrics)
-
-
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def report_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("page")
     with contextlib.chdir(folder), pytest.MonkeyPatch.context() as patch:
         patch.setattr(best_workflow, "ProcessExecutor", InlineExecutor)
@@ -186,71 +88,76 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with Browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
+def browser() -> Iterator[Browser]:
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
-def test_a_report_asks_for_nothing_but_itself_and_runs_without_an_error(browser: Browser, page: Path) -> None:
-    browser.resize(1280)
-    browser.open(page)
-    asked = [event["request"]["url"] for event in browser.of("Network.requestWillBeSent")]
-    assert [url for url in asked if not url.startswith("data:")] == [page.as_uri()]
-    assert browser.of("Runtime.exceptionThrown") == []
-    assert browser.of("Log.entryAdded") == []
-    assert browser.run("document.querySelectorAll('svg').length") > 8
+@pytest.fixture
+def opened(browser: Browser, report_file: Path) -> Iterator[Page]:
+    """The report at the width of a desk."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(report_file.as_uri())
+    yield page
+    page.close()
+
+
+def test_a_report_asks_for_nothing_but_itself_and_runs_without_an_error(browser: Browser, report_file: Path) -> None:
+    page = browser.new_page()
+    asked: list[str] = []
+    complaints: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.goto(report_file.as_uri())
+    assert [url for url in asked if not url.startswith("data:")] == [report_file.as_uri()]
+    assert complaints == []
+    assert page.locator("svg").count() > 8
+    page.close()
 
 
 @pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_cut_or_overlaps(browser: Browser, page: Path, width: int) -> None:
-    browser.resize(width)
-    browser.open(page)
-    browser.run("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
-    assert browser.run(PROBLEMS) == []
+def test_nothing_is_cut_or_overlaps(opened: Page, width: int) -> None:
+    opened.set_viewport_size({"width": width, "height": 800})
+    opened.evaluate("document.querySelectorAll('details').forEach((fold) => { fold.open = true; })")
+    assert opened.evaluate(PROBLEMS) == []
 
 
-def test_on_paper_it_is_dark_on_white_and_nothing_is_cut(browser: Browser, page: Path) -> None:
-    browser.resize(720)
-    browser.open(page)
-    dark = [{"name": "prefers-color-scheme", "value": "dark"}]
+def test_on_paper_it_is_dark_on_white_and_nothing_is_cut(opened: Page) -> None:
+    opened.set_viewport_size({"width": 690, "height": 800})
     paper = "getComputedStyle(document.body).backgroundColor"
-    try:
-        browser.call("Emulation.setEmulatedMedia", media="screen", features=dark)
-        assert browser.run(paper) == "rgb(18, 22, 28)"
-        browser.call("Emulation.setEmulatedMedia", media="print", features=dark)
-        assert browser.run(paper) == "rgb(255, 255, 255)"
-        assert browser.run(PROBLEMS) == []
-    finally:
-        browser.call("Emulation.setEmulatedMedia", media="", features=[])
+    opened.emulate_media(color_scheme="dark")
+    assert opened.evaluate(paper) == "rgb(18, 22, 28)"
+    opened.emulate_media(color_scheme="dark", media="print")
+    assert opened.evaluate(paper) == "rgb(255, 255, 255)"
+    assert opened.evaluate(PROBLEMS) == []
 
 
-def test_a_trial_stands_out_in_every_figure_and_is_described(browser: Browser, page: Path) -> None:
-    browser.resize(1280)
-    browser.open(page)
-    browser.run("document.querySelector('.lead .trial').click()")
-    number = browser.run("document.querySelector('.lead .trial').dataset.t")
-    figures = "[...document.querySelectorAll('svg')].filter((svg) => svg.querySelector('.hi')).length"
-    assert browser.run(figures) >= 6
-    assert browser.run("document.getElementById('tip').textContent").startswith(f"trial {number}: ")
-    browser.run("document.dispatchEvent(new KeyboardEvent('keydown', {key: 'Escape'}))")
-    assert browser.run("document.querySelectorAll('.hi').length") == 0
+def test_a_trial_stands_out_in_every_figure_and_is_described(opened: Page) -> None:
+    opened.click(".lead .trial")
+    number = opened.get_attribute(".lead .trial", "data-t")
+    assert opened.locator("svg:has(.hi)").count() >= 6
+    assert opened.locator("#tip b").inner_text().startswith(f"trial {number}: ")
+    opened.keyboard.press("Escape")
+    assert opened.locator(".hi").count() == 0
 
 
-def test_a_drag_along_an_axis_keeps_the_lines_that_cross_it_there(browser: Browser, page: Path) -> None:
-    browser.resize(1280)
-    browser.open(page)
-    browser.run("document.getElementById('parallel').scrollIntoView({behavior: 'instant'})")
-    place = browser.run(
-        "(() => { const box = document.querySelector('.parallel svg').getBoundingClientRect();"
-        " const x = Number(document.querySelector('.parallel .axis').getAttribute('d').match(/M(\\d+)/)[1]);"
-        " return [box.left + x / 10000 * box.width, box.top, box.height]; })()"
-    )
-    x, top, height = place
-    begin, end = (top + share * height for share in (0.05, 0.5))
-    for kind, y, buttons in (("mousePressed", begin, 1), ("mouseMoved", end, 1), ("mouseReleased", end, 0)):
-        browser.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=buttons, clickCount=1)
-    off = "document.querySelectorAll('.parallel .off').length"
-    lines = browser.run("document.querySelectorAll('.parallel [data-t]').length")
-    assert 0 < browser.run(off) < lines
-    browser.run("document.querySelector('.parallel .axisname').click()")
-    assert browser.run(off) == 0
+def test_a_drag_along_an_axis_keeps_the_lines_that_cross_it_there(opened: Page) -> None:
+    opened.evaluate("document.getElementById('parallel').scrollIntoView({behavior: 'instant'})")
+    box = opened.locator(".parallel svg").bounding_box()
+    found = re.search(r"M(\d+)", opened.locator(".parallel .axis").first.get_attribute("d") or "")
+    assert box is not None
+    assert found is not None
+    x = box["x"] + int(found[1]) / 10000 * box["width"]
+    opened.mouse.move(x, box["y"] + 0.05 * box["height"])
+    opened.mouse.down()
+    opened.mouse.move(x, box["y"] + 0.5 * box["height"])
+    opened.mouse.up()
+    lines, off = opened.locator(".parallel [data-t]").count(), opened.locator(".parallel .off")
+    assert 0 < off.count() < lines
+    opened.locator(".parallel .axisname").first.click()
+    assert off.count() == 0
