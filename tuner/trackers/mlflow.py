@@ -6,6 +6,7 @@ MLflow's client is used and not its fluent interface, which keeps the active run
 
 from __future__ import annotations
 
+import logging
 import math
 import time
 from collections import defaultdict
@@ -32,6 +33,8 @@ class Mlflow(Tracker):
     """Metrics are kept back until nothing more happens, or there is a request full of them."""
 
     def __init__(self, section: MlflowTracker) -> None:
+        for noisy in ("mlflow", "alembic"):  # they tell how a new database is made, on the terminal of the search
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         self._section = section
         self._client = MlflowClient(tracking_uri=section.uri or mlflow.get_tracking_uri())
         self._experiment = ""
@@ -41,6 +44,8 @@ class Mlflow(Tracker):
         self._runs: dict[str, str] = {}
         """By trial, as `name_of` has it."""
         self._open: set[str] = set()
+        self._over: set[str] = set()
+        """Trials that MLflow had whole before: `tuner sync` may tell them again."""
         self._kept: dict[str, list[Metric]] = defaultdict(list)
 
     def study(self, began: StudyBegan) -> None:
@@ -49,7 +54,10 @@ class Mlflow(Tracker):
         self._experiment = self._experiment_of(self._section.experiment or began.study)
         found = self._client.search_runs([self._experiment], f"tags.`{UID}` = '{began.uid}'", max_results=50_000)
         for run in found:
-            self._runs[run.data.tags.get(TRIAL, "")] = run.info.run_id
+            name = run.data.tags.get(TRIAL, "")
+            self._runs[name] = run.info.run_id
+            if name and run.info.status in STATUS.values():
+                self._over.add(name)
         self._parent = self._runs.pop("", "") or self._begin(began.study, {})
         self._client.update_run(self._parent, status="RUNNING")
         objectives = ", ".join(f"{direction} {name}" for name, direction in began.objectives.items())
@@ -65,6 +73,8 @@ class Mlflow(Tracker):
         return str(run.info.run_id)
 
     def trial(self, began: TrialBegan) -> None:
+        if began.name in self._over:
+            return
         if began.name not in self._runs:
             tags = {TRIAL: began.name, PARENT: self._parent}
             self._runs[began.name] = self._begin(f"trial {began.name}", tags)
@@ -75,6 +85,8 @@ class Mlflow(Tracker):
         self._open.add(began.name)
 
     def epoch(self, ended: EpochEnded) -> None:
+        if ended.name in self._over:
+            return
         run, now = self._runs[ended.name], int(1000 * time.time())
         kept = self._kept[run]
         kept += [Metric(name, value, now, ended.epoch) for name, value in ended.metrics.items() if math.isfinite(value)]
@@ -83,7 +95,7 @@ class Mlflow(Tracker):
 
     def end(self, ended: TrialEnded) -> None:
         run = self._runs.get(ended.name)
-        if run is None:  # its params were refused before it began
+        if run is None or ended.name in self._over:  # its params were refused before it began
             return
         self._kept[run] += self._best_of(ended)
         self._send(run)
