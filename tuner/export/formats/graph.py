@@ -6,10 +6,11 @@ B batch, L length of rows that are padded.
 from __future__ import annotations
 
 import copy
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 import torch
@@ -110,15 +111,15 @@ class Runner(nn.Module):
 def without_noise() -> Iterator[None]:
     """Leave out what torch says to those who write models about an attempt that is followed by another one.
 
-    That recurrent layers have their weights in a list as well, that torch uses what it will remove, and what an
-    exporter logs before it raises.
+    That recurrent layers have their weights in a list as well, that torch uses what it will remove, and the graphs that
+    an exporter logs and prints before it raises.
     """
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [logger.disabled for logger in loggers]
     try:
         for logger in loggers:
             logger.disabled = True
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
             warnings.filterwarnings("ignore", "The tensor attributes? .* assigned during export", UserWarning)
             warnings.filterwarnings("ignore", "_check_is_size will be removed", FutureWarning)
             yield
