@@ -648,7 +648,10 @@ def test_all_problems_of_a_file_are_listed_with_their_places() -> None:
     )
     taken = "is taken: config"
     for line in (
-        "own.yaml:5:3: train.precision: unknown key; available: epochs, early_stopping, device, kind, target, options",
+        (
+            "own.yaml:5:3: train.precision: unknown key; available: epochs, early_stopping, device, epoch_timeout, "
+            "kind, target, options"
+        ),
         f"own.yaml:6:13: train.options.epochs: 'epochs' {taken}['epochs'] is train.epochs; choose another name",
         f"own.yaml:6:24: train.options.model: 'model' {taken}['model'] is the section model; choose another name",
         f"own.yaml:10:3: space.train.options.seed: 'seed' {taken}['seed'] is the trial's own seed; choose another name",
