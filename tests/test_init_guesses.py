@@ -239,6 +239,17 @@ def test_unequal_classes_are_not_measured_by_accuracy() -> None:
     assert made("b.csv")[1].objective.metric == "balanced_accuracy"
 
 
+def test_numbers_that_are_taken_for_classes_may_be_quantities() -> None:
+    table("wine.csv", {"acid": numbers(), "quality": [3 + row % 4 for row in range(N_ROWS)]})
+    found, spec, _ = made("wine.csv")
+    assert spec.base.data.task == "classification"
+    assert "# or regression, with {metric: rmse}: numbers in an order" in Path("wine.yaml").read_text()
+    assert found.found[-1] == (
+        "they are numbers: `tuner init tabular-regression --data wine.csv` learns them as quantities instead"
+    )
+    assert made("tabular-regression", data="wine.csv")[1].base.data.task == "regression"
+
+
 def test_a_class_with_one_row_is_not_stratified() -> None:
     table("a.csv", {"age": numbers(), "town": ["A", "B"] * 29 + ["A", "C"]})
     _, _, data = made("a.csv")

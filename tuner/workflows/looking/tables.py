@@ -9,7 +9,7 @@ from tuner.workflows.looking import draft as drafts
 from tuner.workflows.looking.columns import Column, Role, moments, step_of
 from tuner.workflows.looking.draft import Draft, line, names, option, some
 from tuner.workflows.looking.reading import Table
-from tuner.workflows.looking.targets import Targets, objective_of, predicts, target_line
+from tuner.workflows.looking.targets import REGRESSION, Targets, objective_of, predicts, target_line
 
 SIZES = "val: 0.2, test: 0.2"
 LEFT_OUT = {
@@ -19,6 +19,7 @@ LEFT_OUT = {
     Role.NESTED: "has several values in a field",
 }
 """Columns that say nothing of a row that holds for others, and why."""
+ORDERED = "or regression, with {metric: rmse}: numbers in an order, whose near misses count less"
 PLURALS = {"category": "categories", "nested": "nested"}
 
 
@@ -34,7 +35,7 @@ def draft_of(table: Table, targets: Targets) -> Draft:
         option("path", table.asked.written),
         *table.written(),
         target_line(targets),
-        f"  task: {targets.task}",
+        line(f"  task: {targets.task}", ORDERED if targets.is_ordered else ""),
         *(names("missing_values", table.dialect.missing) for _ in (1,) if table.dialect and table.dialect.missing),
         *_left_out(table, targets),
         *_dates(inputs),
@@ -124,10 +125,12 @@ def _by_chance(targets: Targets) -> str:
 
 def _ideas(table: Table, targets: Targets) -> list[str]:
     """What else the table may be for."""
+    path = table.asked.written
+    if targets.is_ordered:
+        return [f"they are numbers: `tuner init {REGRESSION} --data {path}` learns them as quantities instead"]
     time = next((c for c in table.of(Role.DATE, besides=targets.names) if c.is_sorted and not c.has_gaps), None)
     if time is None or targets.task != "regression" or not step_of(table.frame[time.name], time.date_format):
         return []
-    path = table.asked.written
     return [f"regular steps of {time.name}: `tuner init forecasting --data {path}` predicts the next rows instead"]
 
 

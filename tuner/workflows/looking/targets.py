@@ -33,6 +33,11 @@ class Targets:
     """Rows of each class; empty but for classification."""
 
     @property
+    def is_ordered(self) -> bool:
+        """Whether classes are several numbers, which may be quantities too."""
+        return len(self.counts) > 2 and all(name.lstrip("-").isdecimal() for name in self.counts)  # noqa: PLR2004 - two
+
+    @property
     def template(self) -> str:
         return REGRESSION if self.task == "regression" else CLASSIFICATION
 
