@@ -28,13 +28,22 @@ space: {train.options.lr: {low: 1e-3, high: 1.0, log: true}}
 search: {sampler: random, trials: 5, workers: 1, pruner: none}
 confirm: {top: 1, seeds: 3}
 """
+TWO = """
+study: two
+objective: [{metric: error, direction: minimize}, {metric: size, direction: minimize}]
+train: {kind: python, target: "code.py:run", epochs: 1, options: {lr: 0.1, offset: 0.0}}
+space: {train.options.lr: {low: 1e-3, high: 1.0, log: true}}
+search: {sampler: random, trials: 3, workers: 1, pruner: none}
+confirm: off
+"""
 CODE = """
 import torch
 
 def run(config, state):
     for epoch in range(1 + (state or 0), config["epochs"] + 1):
         noise = 0.01 * torch.rand(()).item()
-        yield {"error": abs(config["lr"] - 0.1) / epoch + config["offset"] + noise}, epoch
+        error = abs(config["lr"] - 0.1) / epoch + config["offset"] + noise
+        yield {"error": error, "size": 1.0 - config["lr"]}, epoch
 """
 
 
@@ -56,6 +65,9 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run("study=worse", "train.options.offset=5.0")
         run("study=unconfirmed", "confirm=off", "search.trials=2")
         run("study=other", "objective.direction=maximize", "confirm=off", "search.trials=2")
+        Path("space.yaml").write_text(TWO)
+        run()
+        run("study=two-worse", "train.options.offset=0.5")
         confirm(study="first", seeds=4, executor=InlineExecutor())
     return folder
 
@@ -110,6 +122,14 @@ def test_studies_for_different_things_are_not_ranked() -> None:
     found = compare(["first", "other"])
     assert found.contest.differences() == []
     assert "searched for different things" in found.contest.obstacles()[0]
+
+
+def test_fronts_are_compared_by_their_hypervolume() -> None:
+    contest = compare(["two", "two-worse"]).contest
+    better, worse = contest.volumes()
+    assert 0.0 < worse < better <= 1.0
+    assert contest.differences() == []
+    assert compare(["first", "second"]).contest.volumes() == []
 
 
 def test_a_study_of_another_database_is_named_by_its_file(tmp_path: Path, searched: Path) -> None:

@@ -294,6 +294,18 @@ def test_own_training_code_has_a_report_without_a_look_at_its_model(tmp_path: Pa
     assert "val/error" in found.verdict
 
 
+def test_trials_that_were_taken_over_cost_nothing_in_the_new_study(tmp_path: Path) -> None:
+    run(tmp_path, OWN)
+    with contextlib.chdir(tmp_path):
+        request = SearchRequest(space="space.yaml", sets=("study=next", "search.trials=1"), source="own")
+        search(request, None, InlineExecutor())
+        facts = read_facts(STORAGE, "next", evaluates=False)
+        assert "4 trials were taken over from own, and cost nothing here." in report(study="next", out=Path("-")).text
+    assert facts.taken == {0, 1, 2, 3}
+    assert {bar.course.trial for bar in bars_of(facts)} == {4}
+    assert balance_of(facts, bars_of(facts)).epochs_trained == 4
+
+
 def test_a_regression_has_residuals_and_a_baseline(tmp_path: Path) -> None:
     space = SPACE.replace('{kind: python, target: "mine.py:parts", batch_size: 16}', "{kind: diabetes, batch_size: 64}")
     space = space.replace("{metric: accuracy}", "{metric: rmse}").replace("confirm: {top: 2, seeds: 2}", "confirm: off")

@@ -84,12 +84,14 @@ def epochs_in_time(facts: Facts) -> list[EpochAt]:
 
 
 def bars_of(facts: Facts) -> list[Bar]:
-    """All attempts of the search, in the order in which they began."""
+    """All attempts of the search, in the order in which they began; without those of trials that were taken over."""
     clock = Clock(facts.history.sessions)
     ends = {session.session: session.ended_at for session in facts.history.sessions}
     of_attempt = _by_attempt(facts)
     found = []
     for course in facts.history.attempts:
+        if course.trial in facts.taken:
+            continue
         trained = sum(row.seconds for row in of_attempt.get((course.trial, course.attempt), []))
         end = course.started_at + course.seconds
         if not course.seconds:  # it runs, or its driver died

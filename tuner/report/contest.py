@@ -9,6 +9,7 @@ from functools import cached_property
 from statistics import fmean, variance
 from typing import Any
 
+from tuner.control.pareto import MARGIN, hypervolume, scaled
 from tuner.control.winner import quantile
 from tuner.report.facts import Facts
 from tuner.report.progress import Course, Step, course_of
@@ -112,6 +113,27 @@ class Contest:
         pairs = [(a, b) for index, a in enumerate(self.entries) for b in self.entries[index + 1 :]]
         return [_difference(a, b) for a, b in pairs]
 
+    def volumes(self) -> list[float]:
+        """Of several objectives the hypervolume of each front, 1 for the best of everything; nothing for one.
+
+        Scaled over the complete trials of all studies, which makes them comparable with each other and nothing else.
+        """
+        able = [[trial for trial in facts.trials if trial.values and trial.can_be_best] for facts in self.entries]
+        if not (self.are_alike and self.first.is_multi) or not any(able):
+            return []
+        signs = self.first.study.signs
+        signed = [
+            [sign * value for sign, value in zip(signs, (trial.values or {}).values(), strict=True)]
+            for trials in able
+            for trial in trials
+        ]
+        vectors, found = scaled(signed), []
+        for trials in able:
+            own, vectors = vectors[: len(trials)], vectors[len(trials) :]
+            volume = hypervolume(own, [1.0 + MARGIN] * len(signs)) if len(own) else 0.0
+            found.append(volume / (1.0 + MARGIN) ** len(signs))
+        return found
+
     def to_json(self) -> dict[str, Any]:
         return {
             "studies": [_entry(facts, course) for facts, course in zip(self.entries, self.courses, strict=True)],
@@ -127,6 +149,7 @@ class Contest:
                 for spent in self.budgets()
             ],
             "differences": [item.to_json() for item in self.differences()],
+            "hypervolumes": dict(zip((facts.study.name for facts in self.entries), self.volumes(), strict=False)),
         }
 
 

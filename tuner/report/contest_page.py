@@ -25,9 +25,12 @@ from tuner.report.contest import Contest, Difference, search_differences
 from tuner.report.facts import Facts, values_range
 from tuner.report.progress import Step
 from tuner.report.scales import Linear
-from tuner.report.text import NONE, duration, measure, moment, number, plural, scalar, signed, spread
+from tuner.report.text import NONE, duration, listed, measure, moment, number, plural, scalar, signed, spread
 
 N_COLOURS = 6
+_VOLUMES = (
+    "Hypervolume of each front, of the box from the worst to the best of every objective over all of these studies: "
+)
 _ONE_SEARCH = (
     "Each is one search. Whether a sampler or a space is better in general shows only over several searches with "
     "different seeds."
@@ -57,8 +60,12 @@ def _verdict(contest: Contest) -> list[Block]:
     blocks: list[Block] = [Notice("warning", (text,)) for text in contest.obstacles()]
     differences = contest.differences()
     blocks += [Paragraph(_sentence(item, contest.first)) for item in differences]
-    if contest.first.is_multi:
-        blocks.append(Paragraph(("Of several objectives the fronts are below; one number does not rank them.",)))
+    volumes = contest.volumes()
+    if volumes:
+        shown = [
+            f"{facts.study.name} {number(volume, 3)}" for facts, volume in zip(contest.entries, volumes, strict=True)
+        ]
+        blocks.append(Paragraph((_VOLUMES, Strong(listed(shown)), ".")))
     if contest.are_alike:
         blocks.append(Notice("", (_ONE_SEARCH,)))
     return blocks
@@ -132,7 +139,7 @@ def _budget(contest: Contest) -> Section | None:
         contest, "Over time", "time searched", lambda step: step.at, [c.seconds for c in contest.courses], is_time=True
     )
     text = prose(
-        f"The best complete trial by {contest.first.metric}, as it would have been exported then. The table compares "
+        f"The best complete trial by {contest.first.metric}, as it was known then. The table compares "
         "after equal epochs, up to what all of them have spent.",
     )
     blocks: list[Block] = [Paragraph(text), Figures((by_epochs, by_time), 420), _budget_table(contest)]
@@ -188,11 +195,18 @@ def _what_differs(contest: Contest) -> list[Block]:
         names = f"{contest.first.study.name} -> {facts.study.name}"
         space, search = contest.first.spec.differences(facts.spec), search_differences(contest.first, facts)
         blocks.append(Paragraph((Strong(names),)))
-        blocks.append(Bullets(tuple(_lines("space", space) + _lines("search", search))))
+        blocks.append(Bullets(tuple(_lines("space", space) + _lines("search", search) + _taken(facts))))
     shared = _shared_params(contest)
     if shared is not None:
         blocks += [Paragraph((Strong("The winners' parameters"),)), shared]
     return blocks
+
+
+def _taken(facts: Facts) -> list[Text]:
+    if not facts.taken:
+        return []
+    source = (facts.study.taken or {}).get("study", "another study")
+    return [(f"begun with {plural(len(facts.taken), 'trial')} of {source}: its epochs are counted as spent",)]
 
 
 def _lines(what: str, lines: list[str]) -> list[Text]:

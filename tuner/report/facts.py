@@ -129,6 +129,11 @@ class Facts:
     def counts(self) -> dict[TrialState, int]:
         return {state: sum(trial.state is state for trial in self.trials) for state in TrialState}
 
+    @cached_property
+    def taken(self) -> frozenset[int]:
+        """Trials that another study trained, and this one began with."""
+        return frozenset(trial.number for trial in self.trials if trial.origin is not None)
+
     @property
     def costs(self) -> tuple[str, ...]:
         """Costs of a model that its epochs recorded."""

@@ -33,15 +33,16 @@ class Balance:
 
 
 def balance_of(facts: Facts, bars: Sequence[Bar]) -> Balance:
-    stopped = [trial for trial in facts.trials if trial.state is TrialState.PRUNED and trial.epochs > 0]
+    own = [trial for trial in facts.trials if trial.number not in facts.taken]
+    stopped = [trial for trial in own if trial.state is TrialState.PRUNED and trial.epochs > 0]
     asked = {trial.number: facts.spec.epochs_of(trial.params) for trial in stopped}
     missing = {trial.number: max(0, asked[trial.number] - trial.epochs) for trial in stopped}
     return Balance(
-        trained=sum(row.seconds for rows in facts.history.epochs.values() for row in rows),
+        trained=sum(row.seconds for trial in own for row in facts.history.epochs.get(trial.number, ())),
         saved=sum(missing[trial.number] * trial.seconds / trial.epochs for trial in stopped),
         n_stopped=sum(bool(epochs) for epochs in missing.values()),
         epochs_saved=sum(missing.values()),
-        epochs_trained=sum(len(rows) for rows in facts.history.epochs.values()),
+        epochs_trained=sum(len(facts.history.epochs.get(trial.number, ())) for trial in own),
         lost=sum(bar.lost for bar in bars),
         n_faults=sum(bar.course.outcome in FAULTS for bar in bars),
     )
@@ -84,6 +85,9 @@ def _sums(facts: Facts, bars: Sequence[Bar]) -> Iterator[Text]:
         )
     else:
         yield ("Nothing was lost to faults.",)
+    if facts.taken:
+        source = (facts.study.taken or {}).get("study", "another study")
+        yield (f"{plural(len(facts.taken), 'trial')} were taken over from {source}, and cost nothing here.",)
     if len(facts.history.sessions) > 1:
         yield (f"The search ran in {plural(len(facts.history.sessions), 'session')}.",)
     confirming = sum(course.seconds for course in facts.history.confirm_attempts)
