@@ -354,6 +354,16 @@ def test_pruned_and_paused_trials_save_the_epochs_that_they_did_not_train() -> N
     assert [len(item.curve) for item in follower(STARTED, start(0), epoch(0, 1, 0.5)).state().running] == [1]
 
 
+def test_a_trial_that_is_tried_again_goes_on_with_its_curve_from_its_checkpoint() -> None:
+    found = follower(STARTED, start(0, goal=9), epoch(0, 1, 0.9), epoch(0, 2, 0.5))
+    found.show(start(0, first=2, goal=9, worker=2))
+    (again,) = found.state().running
+    assert (again.epoch, again.worker, again.curve) == (1, 2, (0.9, 0.5))
+    found.show(epoch(0, 2, 0.5))
+    found.show(epoch(0, 3, 0.4))
+    assert found.state().running[0].curve == (0.9, 0.5, 0.4)
+
+
 def test_the_best_so_far_is_followed_and_a_failure_is_kept() -> None:
     events = [
         finish(0, TrialState.COMPLETE, value=0.5, is_best=True),
@@ -382,7 +392,7 @@ def test_elapsed_time_counts_from_the_start_and_goes_on_where_earlier_sessions_e
 
 def test_a_front_is_counted_and_its_newest_trial_shown() -> None:
     values = {"val/loss": 0.3, "params": 100.0}
-    started = replace(STARTED, objectives=("val/loss", "params"), n_front=0)
+    started = replace(STARTED, objectives=("val/loss", "params"), directions=("minimize", "minimize"), n_front=0)
     event = finish(0, TrialState.COMPLETE, value=0.3, is_best=True, values=values, n_front=1)
     state = follower(started, event).state()
     assert (state.n_front, state.history) == (1, ())
@@ -504,7 +514,24 @@ def test_the_database_says_what_the_events_say(folder: Path) -> None:
     last = StoredSearch.open(STORAGE, "small").state()
     assert last.phase is Phase.IDLE
     assert last.running == ()
-    assert sentence(last) == "small not running, 2/2 runs on fresh seeds"
+    assert sentence(last) == "small not running, 4/4 runs on fresh seeds"
+
+
+SEVERAL_SETS = ("objective=[{metric: accuracy}, {metric: params}]", "confirm=off", "search.trials=4")
+
+
+def test_of_several_objectives_both_say_how_large_the_front_is(folder: Path) -> None:
+    both = Both()
+    search(SearchRequest(space="small.yaml", sets=SEVERAL_SETS), both, InlineExecutor())
+    for ours, theirs in both.pairs:
+        assert ours.wanted == theirs.wanted
+        assert ours.n_front == theirs.n_front
+        assert ours.counts == theirs.counts
+        assert ours.history == theirs.history == ()
+    last = StoredSearch.open(STORAGE, "small").state()
+    assert last.best is not None
+    assert list(last.best.values) == ["val/accuracy", "params"]
+    assert sentence(last).startswith("small not running, 4/4 trials: ")
 
 
 def test_a_search_that_goes_on_shows_what_was_there_before(folder: Path) -> None:

@@ -101,7 +101,7 @@ _EVENTS: dict[type[Any], str | None] = {
 
 def _is_unused(name: str, value: Any) -> bool:
     """Fields that only several objectives have."""
-    return (name in ("values", "objectives") and not value) or (name == "n_front" and value is None)
+    return (name in ("values", "objectives", "directions") and not value) or (name == "n_front" and value is None)
 
 
 def _finite(value: Any) -> Any:

@@ -52,7 +52,8 @@ class _Trial:
     n_epochs: int = 0
     """That `seconds` are of."""
     metrics: dict[str, float] = field(default_factory=dict)
-    curve: list[float] = field(default_factory=list)
+    curve: dict[int, float] = field(default_factory=dict)
+    """By epoch: one that was lost with its worker is trained again."""
 
     @property
     def saved_s(self) -> float:
@@ -113,11 +114,12 @@ class Follower:
                     self._confirm(progress)
 
     def _begin(self, started: StudyStarted) -> None:
-        names = started.objectives or (started.metric,)
         goes_on = started.n_finished > 0 or started.seconds_before > 0.0
         known = self._stored(started.study) if goes_on else SearchState()
-        wanted = known.wanted or tuple(
-            Wanted(name=name, direction="maximize" if started.maximize else "minimize") for name in names
+        names = started.objectives or (started.metric,)
+        directions = started.directions or ("maximize" if started.maximize else "minimize",)
+        wanted = tuple(
+            Wanted(name=name, direction=direction) for name, direction in zip(names, directions, strict=True)
         )
         self._history = list(known.history)
         self._elapsed_s, self._since = started.seconds_before, self._clock()
@@ -165,10 +167,10 @@ class Follower:
                 self._finish_run(key, step)
 
     def _start(self, key: Key, started: TrialStarted) -> None:
-        trial = self._paused.pop(key, None)
+        trial = self._paused.pop(key, None) or self._running.get(key)  # running: its last attempt ended in a fault
         if trial is None:
-            trial = _Trial(started=started, epoch=started.first_epoch - 1)
-        trial.started = started
+            trial = _Trial(started=started, epoch=0)
+        trial.started, trial.epoch = started, started.first_epoch - 1
         self._running[key] = trial
 
     def _epoch(self, key: Key, ended: EpochEnded) -> None:
@@ -179,7 +181,7 @@ class Follower:
         trial.seconds += ended.seconds
         trial.n_epochs += 1
         trial.metrics = ended.metrics
-        trial.curve.append(ended.value)
+        trial.curve[ended.epoch] = ended.value
 
     def _finish(self, key: Key, ended: TrialFinished) -> None:
         trial = self._running.pop(key, None) or self._paused.pop(key, None)
@@ -284,7 +286,7 @@ def _shown(key: Key, trial: _Trial) -> RunningTrial:
         epoch=trial.epoch,
         last_epoch=trial.started.last_epoch,
         metrics=trial.metrics,
-        curve=tuple(trial.curve),
+        curve=tuple(value for _, value in sorted(trial.curve.items())),
         params=trial.started.params,
     )
 

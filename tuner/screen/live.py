@@ -52,10 +52,12 @@ class LiveScreen:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._is_over.set()
-        self._thread.join(timeout=1.0)
-        self._say()
-        self._live.stop()
+        try:
+            self._is_over.set()
+            self._thread.join(timeout=1.0)
+            self._say()
+        finally:  # whatever else is interrupted, the cursor comes back
+            self._live.stop()
 
     def show(self, progress: Progress) -> None:
         self._follower.show(progress)

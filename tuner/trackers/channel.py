@@ -16,11 +16,13 @@ from tuner.errors import TunerError
 from tuner.trackers.base import Event, Tracker, tell
 
 QUEUE_SIZE = 20_000
-"""Events that wait for a tracker: a few megabytes."""
+"""Events that wait for a tracker."""
 CLOSE_S = 5.0
 """How long the end of a search waits for all trackers together."""
 
 Build = Callable[[], Tracker]
+Told = Event | Callable[[], Event]
+"""An event, or what finds it out in the tracker's thread."""
 
 
 class Channel:
@@ -29,7 +31,7 @@ class Channel:
     def __init__(self, name: str, build: Build, *, size: int = QUEUE_SIZE) -> None:
         self.name = name
         self._build = build
-        self._events: queue.Queue[Event | None] = queue.Queue(size)
+        self._events: queue.Queue[Told | None] = queue.Queue(size)
         self._trouble: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._is_named = False
         self._is_broken = threading.Event()
@@ -38,7 +40,7 @@ class Channel:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, event: Event) -> None:
+    def put(self, event: Told) -> None:
         """Hand an event over; it is lost when the tracker is broken, or so slow that the queue is full."""
         if self._is_broken.is_set():
             return
@@ -94,7 +96,7 @@ class Channel:
                 event = self._events.get()
             if event is None or self._is_broken.is_set():
                 return
-            yield event
+            yield event() if callable(event) else event
 
     def _fail(self, message: str) -> None:
         self._is_broken.set()

@@ -29,6 +29,8 @@ class StudyStarted:
     best_value: float | None
     objectives: tuple[str, ...] = ()
     """Several, the curve's name of each; empty for one."""
+    directions: tuple[str, ...] = ()
+    """Of several objectives: maximize or minimize."""
     n_front: int | None = None
     """Trials on the front so far, with several objectives."""
     confirm_top: int = 0

@@ -238,6 +238,7 @@ class Session:
         n_trials: int | None,
     ) -> None:
         best_trial, best_value = retention.best
+        goals = self.spec.goals
         self.reporter.show(
             StudyStarted(
                 study=self.spec.study,
@@ -253,7 +254,8 @@ class Session:
                 storage=self.storage,
                 best_trial=best_trial,
                 best_value=best_value,
-                objectives=self.spec.goals.keys if self.spec.goals.are_several else (),
+                objectives=goals.keys if goals.are_several else (),
+                directions=tuple(str(item.direction) for item in goals.objectives) if goals.are_several else (),
                 n_front=retention.n_front,
                 confirm_top=self.spec.confirm.top if self.spec.confirm else 0,
                 confirm_seeds=self.spec.confirm.seeds if self.spec.confirm else 0,

@@ -11,7 +11,7 @@ from tuner.config.tracking import label
 from tuner.paths import StudyPaths
 from tuner.study.queries import StudyReader
 from tuner.trackers import base
-from tuner.trackers.channel import Channel, close_all
+from tuner.trackers.channel import Channel, Told, close_all
 from tuner.trackers.kinds import build
 from tuner.workflows.progress import (
     ConfirmStarted,
@@ -56,13 +56,13 @@ class Tracking:
         self._inner.show(progress)
         if isinstance(progress, (StudyStarted, ConfirmStarted)) and not self._is_told:
             self._is_told = True
-            self.tell([self._began()])
+            self.tell([self._began])  # it is read from the database: not by the driver, which must not fail of it
         event = event_of(progress)
         if event is not None:
             self.tell([event])
         self.name_trouble()
 
-    def tell(self, events: Sequence[base.Event]) -> None:
+    def tell(self, events: Sequence[Told]) -> None:
         """Hand events to all trackers."""
         for event in events:
             for channel in self._channels:
