@@ -22,6 +22,12 @@ def test_the_notebook_runs_and_predicts_digits(tmp_path: Path) -> None:
     texts = [
         output.get("data", {}).get("text/plain", "") for cell in notebook.cells for output in cell.get("outputs", [])
     ]
+    pages = [
+        output.get("data", {}).get("text/html", "") for cell in notebook.cells for output in cell.get("outputs", [])
+    ]
+    (screen,) = (page for page in pages if page.startswith("<pre") and "val/accuracy" in page)  # drawn in one place
+    assert "not running" in screen  # as it was at the end
+    assert "best " in screen
     assert any("'complete'" in text for text in texts)
     assert any(text.startswith("array([0, 1, 2") for text in texts)
     assert (tmp_path / "exports").is_dir()
