@@ -31,7 +31,7 @@ from tuner.report.blocks import (
 from tuner.report.chart import Chart, Label
 from tuner.report.facts import level_of, losses_at, values_range
 from tuner.report.scales import Categories, Linear, Log
-from tuner.report.text import MINUS, duration, listed, spread
+from tuner.report.text import MINUS, duration, listed, rounded, scalar, spread
 
 HOSTILE = """</script><script>alert(1)</script><img src=x onerror=alert(2)>"'`|*_[a](b)&amp;\u2028"""
 
@@ -76,12 +76,15 @@ def test_a_mean_is_shown_to_the_digits_that_its_deviation_makes_sense_of() -> No
 
 
 def test_times_and_lists_are_words() -> None:
-    assert [duration(seconds) for seconds in (0.84, 42.3, 187.0, 7500.0)] == [
+    assert [duration(seconds) for seconds in (0.012, 0.84, 42.3, 187.0, 7500.0)] == [
+        "12 ms",
         "0.8 s",
         "42 s",
         "3 min 07 s",
         "2 h 05 min",
     ]
+    assert [scalar(value) for value in (None, True, 1e-5, "off")] == ["null", "true", "1e-05", "off"]
+    assert [rounded(value) for value in (1 / 3, 33333.3, 1e-9)] == ["0.333", "33300", "1e-09"]
     assert listed(["a", "b", "c"]) == "a, b and c"
 
 

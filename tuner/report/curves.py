@@ -5,7 +5,8 @@ from __future__ import annotations
 from tuner.control.controller import TrialState
 from tuner.report.blocks import Block, Cell, Figure, Figures, Paragraph, Section, Table, Text, Trial
 from tuner.report.chart import Chart, Label
-from tuner.report.facts import Facts, values_range
+from tuner.report.facts import OPEN, Facts, values_range
+from tuner.report.parallel import best_tenth
 from tuner.report.scales import Linear
 from tuner.report.text import number, plural
 
@@ -13,7 +14,7 @@ MAX_SHOWN = 600
 """More lines are no picture any more, and make the page large."""
 MAX_POINTS = 120
 """Of one line: more are not to be told apart."""
-CHECKPOINTS = 4
+CHECKPOINTS, N_LISTED = 4, 5
 ENOUGH = 3
 STILL_FALLING = 0.95
 """Of the loss at three quarters of the epochs, what is left of it at their end: with more it is flat."""
@@ -41,7 +42,8 @@ def _shown(facts: Facts) -> list[int]:
 def _chart(facts: Facts, shown: list[int]) -> Chart:
     low, high = _range(facts, shown)
     last = max(max(facts.curves[index]) for index in shown)
-    legend = [("line done", "complete"), ("line pruned", "stopped early")]
+    is_open = any(facts.counts[state] for state in OPEN)
+    legend = [("line done", "complete"), ("line pruned", "stopped early" + " or not over" * is_open)]
     if facts.winner is not None:
         legend.insert(0, ("line winner", f"trial {facts.winner.number}, the winner"))
     chart = Chart(
@@ -89,7 +91,8 @@ def _caption(facts: Facts, shown: list[int]) -> Text:
 
 def _table(facts: Facts) -> Table | None:
     """The best trials after some epochs, where there are no pictures."""
-    best = [trial for trial in facts.ranked[:5] if facts.curves.get(trial.number)]
+    able = facts.ranked or tuple(best_tenth(facts))
+    best = [trial for trial in able[:N_LISTED] if facts.curves.get(trial.number)]
     if not best:
         return None
     last = max(max(facts.curves[trial.number]) for trial in best)

@@ -23,6 +23,9 @@ Curve = Mapping[int, float]
 """The objective by epoch, as far as it was finite; of several objectives the leading one."""
 
 
+OPEN = (TrialState.RUNNING, TrialState.PAUSED, TrialState.WAITING)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TestScore:
     """What the weights that `tuner best` exports came to on the sealed test part, which it alone opens."""

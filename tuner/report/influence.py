@@ -166,7 +166,8 @@ def _by_what(facts: Facts, n_values: int) -> str:
     order = ", the most important parameter first" if facts.importances else ""
     return (
         f"The best {facts.metric} up to epoch {facts.level} of the {plural(n_values, 'trial')} that came to it{order}. "
-        "Comparing after one and the same epoch is fair to those that were stopped later."
+        "Comparing after one and the same epoch is fair to those that were stopped later. The worst eighth is left out "
+        "of the pictures."
     )
 
 

@@ -22,7 +22,7 @@ from tuner.report.blocks import (
     coded,
 )
 from tuner.report.edges import Edge, edges_of
-from tuner.report.facts import Facts
+from tuner.report.facts import OPEN, Facts
 from tuner.report.text import NONE, duration, listed, measure, number, plural, scalar, signed, spread
 
 FEW_SEEDS = 3
@@ -222,7 +222,7 @@ def _doubts(facts: Facts) -> Iterator[Text]:
 
 def _advice(facts: Facts) -> Iterator[Text]:
     name = facts.study.name
-    n_open = sum(counts for state, counts in facts.counts.items() if state.value in ("running", "paused", "waiting"))
+    n_open = sum(facts.counts[state] for state in OPEN)
     if n_open:
         yield (f"The search is not over: {plural(n_open, 'trial')} to go on with; the same command does.",)
     if facts.study.stopped:
