@@ -111,6 +111,7 @@ def test_check_finds_the_kinds_that_fail_at_every_point() -> None:
     assert found.n_params is not None
     assert found.n_params.low < found.n_params.high
     assert found.n_left == 0
+    assert found.unusable[0].problem.startswith("model.kind: convnet needs images")
     text = "\n".join(lines_of(found))
     assert f"tried {found.n_points} points of the space: " in text
     assert "cannot be trained: model.kind: convnet, wherever it was tried\n  " in text

@@ -69,7 +69,8 @@ def lines_of(tried: Tried) -> list[str]:
     left = f"; no time for {tried.n_left} more" if tried.n_left else ""
     lines = [f"tried {tried.n_points} point{'s' * (tried.n_points > 1)} of the space{left}"]
     if tried.n_params is not None:
-        lines[0] += f": {tried.n_params.low:.0f} to {tried.n_params.high:.0f} weights"
+        low, high = f"{tried.n_params.low:.0f}", f"{tried.n_params.high:.0f}"
+        lines[0] += f": {low if low == high else f'{low} to {high}'} weights"
     if tried.memory_bytes is not None:
         lines[0] += f", at most {size(tried.memory_bytes.high)} a worker"
     shown = tried.unusable[:MAX_SHOWN]

@@ -157,6 +157,8 @@ class Runner:
             else:
                 prepared = self._data(request.job.config.data)
                 taken = epoch_probe.take(request.job, prepared, request.budget_s)
+        except TunerError as error:
+            return Probed(problem=str(error), memory_bytes=memory.peak_bytes())
         except (Exception, SystemExit) as error:  # noqa: BLE001 - the user's own code can raise anything
             return Probed(problem=short(error), memory_bytes=memory.peak_bytes())
         return Probed(

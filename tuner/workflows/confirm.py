@@ -159,7 +159,8 @@ def said_of(chosen: Sequence[StoredTrial], wanted: Confirm, history: Sequence[St
     if stopped:
         which = f"trial{'s' * (len(stopped) > 1)} {', '.join(stopped)}"
         said.append(
-            f"fewer than {wanted.top} trials are complete: {which} got furthest of the others, and trains in full"
+            f"fewer than {wanted.top} trials are complete: {which} got furthest of the others, and "
+            f"train{'s' * (len(stopped) == 1)} in full"
         )
     if len(chosen) < wanted.top <= len(history):
         said.append(
