@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-SMALL = ("--trials", "3", "--workers", "1", "--set", "train.epochs=3", "--set", "confirm=off")
+SMALL = ("--trials", "2", "--workers", "1", "--lanes", "1", "--set", "train.epochs=2", "--set", "confirm=off")
 JOBS = ("clerk", "manager", "craft", "service", "?")
 SCHOOLS = ("none", "school", "college", "university")
 
