@@ -12,6 +12,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Literal
 
 import numpy as np
@@ -70,6 +71,11 @@ class Importances:
     @property
     def are_few(self) -> bool:
         return self.n_trials < PER_PARAMETER * len(self.rows)
+
+
+def load() -> None:
+    """Import Optuna's evaluators, and with them scikit-learn, which two threads cannot import at once."""
+    import_module("optuna.importance")
 
 
 def importances_of(space: Space, params: Sequence[Params], losses: Sequence[float], *, seed: int) -> Importances | None:

@@ -24,7 +24,7 @@ from tuner.space.parameters import Params
 from tuner.study.confirmed import Standing, standing_of
 from tuner.study.curves import curves_of
 from tuner.study.history import history_of
-from tuner.study.importance import Importances, importances_of
+from tuner.study.importance import Importances, importances_of, load
 from tuner.study.queries import StudyReader
 from tuner.study.rows import StudyRow, TrialRow, best_of
 from tuner.study.storage import shown
@@ -54,6 +54,8 @@ def read_facts(storage: str, name: str | None, *, evaluates: bool = True, is_bri
     spec = Spec.from_json(header["spec"])
     default = base_params(spec.space, spec.base)
     standing, winner, why = _winner(reader, study, trials)
+    if not is_brief:
+        load()  # before another thread may want scikit-learn
     examined = _examined(reader, study, storage, winner, header, evaluates=evaluates)
     places = reader.vectors(study)
     curves = _curves(reader, study, places)
