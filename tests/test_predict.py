@@ -72,8 +72,8 @@ TEXTS = f"""
 version: 1
 study: moods
 objective: {{metric: accuracy}}
-data: {{kind: text, path: moods.csv, target: mood, tokenizer: {{min_frequency: 1}}, max_length: 24, batch_size: 16}}
-model: {{kind: recurrent, cell: gru, bidirectional: true, width: 8}}
+data: {{kind: text, path: moods.csv, target: mood, tokenizer: {{kind: bpe}}, max_length: 40, batch_size: 16}}
+model: {{kind: recurrent, cell: gru, width: 8}}
 optimizer: {{kind: adam, lr: 0.02}}
 train: {{epochs: 2, device: cpu}}
 space: {{optimizer.lr: {{low: 0.005, high: 0.02}}}}

@@ -69,16 +69,21 @@ def _compared_with_training(model: LoadedModel, x_B: Tensor, scores_B: Tensor | 
 
 
 def _written(form: Format, model: LoadedModel, x_B: Tensor, folder: Path) -> dict[str, Any]:
-    path = folder / form.file
-    try:
-        form.write(model, x_B, path)
-        difference = max(_differences(form.open(path, True), model, x_B))
-        _refuse_other_scores(difference, len(x_B))
-    except Exception as error:  # exporters raise what they like, and the model may be the user's own
+    """Write a format in the best way that the model can be written and gives its scores; ExportError for none."""
+    problems = []
+    for rows, axes in graph.ways(model, x_B):
+        try:
+            form.write(model, rows, axes, folder / form.file)
+            difference = max(_differences(form.open(folder / form.file, True), model, x_B))
+            _refuse_other_scores(difference, len(x_B))
+        except Exception as error:  # noqa: BLE001 - exporters raise what they like, and the model may be the user's own
+            problems.append(error)
+        else:
+            return {"file": form.file, "rows": len(x_B), "difference": difference}
         for file in folder.glob(f"{form.file}*"):  # weights that are beside it, too
             file.unlink()
-        raise error if isinstance(error, ExportError) else ExportError(reason(error)) from error
-    return {"file": form.file, "rows": len(x_B), "difference": difference}
+    first = problems[0]
+    raise first if isinstance(first, ExportError) else ExportError(reason(first)) from first
 
 
 def _refuse_other_scores(difference: float, n_rows: int) -> None:

@@ -13,6 +13,7 @@ from tuner.config.messages import suggestion
 from tuner.errors import MissingError, UsageError
 from tuner.export.bundle import WEIGHTS
 from tuner.export.formats import onnx, pt, pt2, safetensors
+from tuner.export.formats.graph import Axes
 from tuner.export.loaded import LoadedModel
 
 
@@ -21,8 +22,8 @@ class Format:
     """One way to keep a model in a file."""
 
     file: str
-    write: Callable[[LoadedModel, Tensor, Path], None]
-    """Write a model; some preprocessed rows of its data tell the shapes. Raises what its libraries raise."""
+    write: Callable[[LoadedModel, Tensor, Axes, Path], None]
+    """Write a model by some preprocessed rows of its data, of whose axes some vary. Raises what its libraries raise."""
     open: Callable[[Path, bool], LoadedModel]
     """Read what was written; the flag allows code that a config names to be run."""
     remedy: str

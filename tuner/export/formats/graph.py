@@ -26,6 +26,8 @@ SCORES = {"regression": "predictions", "autoencoding": "rebuilt"}
 N_EXAMPLES = 4
 """Rows that a graph is made from; one alone would be taken for a size that is always 1."""
 BATCH, LENGTH = "batch", "length"
+Axes = tuple[str | int, ...]
+"""The axes of an input: names of those that vary, sizes of the others."""
 LOGGERS = ("torch.export._trace", "torch.fx.experimental.symbolic_shapes", "torch._guards", "torch._dynamo")
 
 
@@ -57,31 +59,18 @@ def has_any_length(model: LoadedModel) -> bool:
     return is_tokens and (model.preprocess.padding is not None or model.bundle.data.task == "language")
 
 
-def axes_of(model: LoadedModel, *, any_length: bool) -> tuple[str | int, ...]:
-    """The axes of the input: names of those that vary, sizes of the others."""
-    shape = model.preprocess.input_shape
-    return (BATCH, LENGTH, *shape[1:]) if any_length else (BATCH, *shape)
+def ways(model: LoadedModel, x_B: Tensor) -> list[tuple[Tensor, Axes]]:
+    """Rows to make a graph of and the axes of its input, the best way first.
 
-
-def with_lengths(
-    model: LoadedModel, x_B: Tensor, make: Callable[[Tensor, tuple[str | int, ...]], Any]
-) -> tuple[Any, tuple[str | int, ...]]:
-    """What `make` makes of rows and axes, and the axes.
-
-    Where rows vary in length and it cannot do that, it is asked again with the longest ones: padding changes nothing.
+    Where rows vary in length, the second way is that all are as long as the longest: padding changes nothing.
     """
-    rows = examples(x_B)
+    rows, shape = examples(x_B), model.preprocess.input_shape
     if not has_any_length(model):
-        axes = axes_of(model, any_length=False)
-        return make(rows, axes), axes
-    axes = axes_of(model, any_length=True)
-    try:
-        return make(rows, axes), axes
-    except Exception:
-        if model.bundle.data.task == "language" or model.preprocess.padding is None:
-            raise
-    axes = axes_of(model, any_length=False)
-    return make(padded(model, rows), axes), axes
+        return [(rows, (BATCH, *shape))]
+    varying: tuple[Tensor, Axes] = (rows, (BATCH, LENGTH, *shape[1:]))
+    if model.bundle.data.task == "language" or model.preprocess.padding is None:
+        return [varying]
+    return [varying, (padded(model, rows), (BATCH, *shape))]
 
 
 def padded(model: LoadedModel, x_BL: Tensor) -> Tensor:
@@ -90,7 +79,7 @@ def padded(model: LoadedModel, x_BL: Tensor) -> Tensor:
     return functional.pad(x_BL, (0, missing), value=model.preprocess.padding or 0)
 
 
-def input_spec(model: LoadedModel, axes: tuple[str | int, ...]) -> dict[str, Any]:
+def input_spec(model: LoadedModel, axes: Axes) -> dict[str, Any]:
     """What the graph takes and gives, for the metadata."""
     spec = {**model.bundle.to_json()["input"], "name": INPUT, "axes": list(axes)}
     return {"input": spec, "outputs": list(output_names(model))}
@@ -109,10 +98,10 @@ class Runner(nn.Module):
 
 @contextmanager
 def without_noise() -> Iterator[None]:
-    """Leave out what torch says to those who write models about an attempt that is followed by another one.
+    """Leave out what torch says that its user can do nothing about.
 
-    That recurrent layers have their weights in a list as well, that torch uses what it will remove, and the graphs that
-    an exporter logs and prints before it raises.
+    That it uses what it will remove (other things in every version), that recurrent layers have their weights in a list
+    as well, that it reads tensors from bytes, and the graphs that an exporter logs and prints before it raises.
     """
     loggers = [logging.getLogger(name) for name in LOGGERS]
     before = [logger.disabled for logger in loggers]
@@ -121,7 +110,9 @@ def without_noise() -> Iterator[None]:
             logger.disabled = True
         with warnings.catch_warnings(), redirect_stderr(io.StringIO()), redirect_stdout(io.StringIO()):
             warnings.filterwarnings("ignore", "The tensor attributes? .* assigned during export", UserWarning)
-            warnings.filterwarnings("ignore", "_check_is_size will be removed", FutureWarning)
+            warnings.filterwarnings("ignore", "The given buffer is not writable", UserWarning)
+            warnings.simplefilter("ignore", FutureWarning)
+            warnings.simplefilter("ignore", DeprecationWarning)
             yield
     finally:
         for logger, was_disabled in zip(loggers, before, strict=True):

@@ -16,11 +16,11 @@ from tuner.export.loaded import LoadedModel, Network, loaded
 
 LARGEST_BYTES = 1_800_000_000
 """Weights that fit into one file of protobuf, which ends at 2 GB; larger ones get a file of their own."""
-ERRORS_ONLY = 3
+NOTHING_BUT_FATAL = 4
 
 
-def write(model: LoadedModel, x_B: Tensor, path: Path) -> None:
-    program, axes = graph.with_lengths(model, x_B, lambda rows, axes: _exported(model, rows, axes))
+def write(model: LoadedModel, rows: Tensor, axes: graph.Axes, path: Path) -> None:
+    program = _exported(model, rows, axes)
     content = program.model
     for node in content.graph.all_nodes():
         node.metadata_props.clear()  # paths of the machine that trained
@@ -33,7 +33,7 @@ def write(model: LoadedModel, x_B: Tensor, path: Path) -> None:
     program.save(path, external_data=n_bytes > LARGEST_BYTES)
 
 
-def _exported(model: LoadedModel, rows: Tensor, axes: tuple[str | int, ...]) -> Any:
+def _exported(model: LoadedModel, rows: Tensor, axes: graph.Axes) -> Any:
     assert isinstance(model.network, Network)
     varying = {number: axis for number, axis in enumerate(axes) if isinstance(axis, str)}
     with torch.no_grad(), graph.without_noise(), recurrence.by_shapes(recurrence.GATED):
@@ -52,7 +52,7 @@ def open_file(path: Path, _allow_code: bool) -> LoadedModel:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = ERRORS_ONLY
+    options.log_severity_level = NOTHING_BUT_FATAL
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

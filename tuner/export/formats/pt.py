@@ -7,10 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from tuner.export.formats.graph import Axes
 from tuner.export.loaded import LoadedModel, load_folder
 
 
-def write(model: LoadedModel, _example_B: Tensor, path: Path) -> None:
+def write(model: LoadedModel, _rows: Tensor, _axes: Axes, path: Path) -> None:
     torch.save(model.module.state_dict(), path)
 
 

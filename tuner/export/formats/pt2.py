@@ -20,14 +20,14 @@ ERRORS = (RuntimeError, OSError, ValueError, KeyError, AssertionError, zipfile.B
 """What torch raises at files that are none of its own."""
 
 
-def write(model: LoadedModel, x_B: Tensor, path: Path) -> None:
-    program, axes = graph.with_lengths(model, x_B, lambda rows, axes: _exported(model, rows, axes))
+def write(model: LoadedModel, rows: Tensor, axes: graph.Axes, path: Path) -> None:
+    program = _exported(model, rows, axes)
     texts = model.bundle.to_texts(**graph.input_spec(model, axes))
     plain = {name: json.loads(text) for name, text in texts.items()}
     torch.export.save(program, path, extra_files={BUNDLE: json.dumps(plain, indent=2)})
 
 
-def _exported(model: LoadedModel, rows: Tensor, axes: tuple[str | int, ...]) -> Any:
+def _exported(model: LoadedModel, rows: Tensor, axes: graph.Axes) -> Any:
     assert isinstance(model.network, Network)
     dynamic = torch.export.Dim.DYNAMIC
     varying: dict[int, Any] = {number: dynamic for number, axis in enumerate(axes) if isinstance(axis, str)}
@@ -50,7 +50,8 @@ def open_file(path: Path, allow_code: bool) -> LoadedModel:
         )
     extra = {BUNDLE: ""}
     try:
-        program = torch.export.load(str(path), extra_files=extra)
+        with graph.without_noise():
+            program = torch.export.load(str(path), extra_files=extra)
     except ERRORS as error:
         problem = str(error).partition("\n")[0]
         raise VerificationError(f"{path}: cannot be read as pt2 ({problem}); export it again") from error

@@ -8,13 +8,14 @@ from torch import Tensor
 
 from tuner.errors import ExportError, VerificationError
 from tuner.export.bundle import CODE, Bundle
+from tuner.export.formats.graph import Axes
 from tuner.export.loaded import LoadedModel, refuse_code, restored
 
 FRAMEWORK = {"format": "pt"}
 """What other readers look for: whose tensors these are."""
 
 
-def write(model: LoadedModel, _example_B: Tensor, path: Path) -> None:
+def write(model: LoadedModel, _rows: Tensor, _axes: Axes, path: Path) -> None:
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
