@@ -268,6 +268,8 @@ def test_data_in_the_place_of_a_space_file_is_told_what_makes_one_for_it() -> No
     for name in ("people.csv", "photos", "gone.parquet"):
         with pytest.raises(UsageError, match=f"{name}: data, and no space file; `tuner init {name}` writes one for it"):
             find_file(name)
+    Path("mlp").mkdir()
+    assert find_file("mlp") == shipped_folder() / "mlp.yaml"
 
 
 def test_reading_a_space_file_imports_nothing_heavy() -> None:

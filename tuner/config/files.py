@@ -19,12 +19,13 @@ def find_file(name: str) -> Path:
     Raises NotFoundError that lists where it looked, UsageError for what is data.
     """
     folders = (Path(), Path(FOLDER), shipped_folder())
-    if Path(name).suffix.lower() in OF_DATA or Path(name).is_dir():
-        raise UsageError(f"{name}: data, and no space file; `tuner init {name}` writes one for it")
-    for folder in folders:
+    is_data = Path(name).suffix.lower() in OF_DATA
+    for folder in () if is_data else folders:
         for candidate in (folder / name, folder / f"{name}{SUFFIX}"):
             if candidate.is_file():
                 return candidate
+    if is_data or Path(name).is_dir():
+        raise UsageError(f"{name}: data, and no space file; `tuner init {name}` writes one for it")
     shipped = shipped_names()
     near = nearest(Path(name).stem, _stems(folders))
     hint = f"; did you mean {near!r}?" if near else ""
