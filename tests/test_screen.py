@@ -21,6 +21,7 @@ from tuner.execution.memory import held_bytes
 from tuner.screen.draw import as_html, draw
 from tuner.screen.follow import Follower
 from tuner.screen.lines import plain
+from tuner.screen.live import LiveScreen
 from tuner.screen.sentences import Sentences, is_lasting
 from tuner.screen.sparkline import sparkline
 from tuner.screen.state import (
@@ -254,6 +255,16 @@ def test_what_is_left_follows_from_what_is_done_and_from_the_timeout() -> None:
     assert replace(half, limit_s=90.0).left_s == 0.0
     assert replace(half, n_total=None).left_s is None
     assert replace(half, n_done=0, under_way=0.5).left_s is None
+
+
+def test_lines_above_the_screen_break_between_words() -> None:
+    console = Console(file=io.StringIO(), width=60, height=30, force_terminal=True, color_system=None)
+    with LiveScreen(console, follower()) as screen:
+        screen.show(Note(message="a note of some length that says what a person should know now"))
+    assert isinstance(console.file, io.StringIO)
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", console.file.getvalue())
+    assert "a note of some length that says what a person should know" in shown
+    assert "\nnow\n" in shown
 
 
 def test_html_escapes_what_users_write() -> None:

@@ -98,14 +98,14 @@ def has(*marks: str) -> Callable[[list[str]], bool]:
 def test_a_search_and_those_who_watch_it_show_the_same_screen(tmp_path: Path) -> None:
     (tmp_path / "shown.yaml").write_text(SPACE)
     search = Terminal("search", "--space", "shown.yaml", folder=tmp_path, columns=80, rows=40)
-    own = search.read(has("best 0.", "running", "worker", "rung", " saved", " MB "))
+    own = search.read(has("best 0.", "running", "worker", "rung", " saved", " MB ", " to 0."))
     watcher = Terminal("status", "--watch", folder=tmp_path, columns=160, rows=40)
     pipe = subprocess.Popen(
         [*TUNER, "status", "--watch", "--json"], cwd=tmp_path, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
     assert pipe.stdout is not None
     assert json.loads(pipe.stdout.readline())["study"] == "shown"
-    watched = watcher.read(has("best 0.", "running", "worker", "rung", " saved", " MB "))
+    watched = watcher.read(has("best 0.", "running", "worker", "rung", " saved", " MB ", " to 0."))
     _examine(own, 80)
     _examine(watched, 160)
     assert any("model.width=" in line for line in watched)  # params, where there is room for them

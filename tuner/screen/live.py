@@ -85,5 +85,5 @@ class LiveScreen:
         while self._news:
             lines.append(self._news.popleft())
         if lines:
-            self._console.print(Text("\n".join(lines)), soft_wrap=True)
+            self._console.print(Text("\n".join(lines)))
         return bool(lines)

@@ -84,7 +84,7 @@ def _best(state: SearchState, width: int) -> list[Line]:
         return [(Part("no complete trial yet", Role.DIM),)]
     value = Part(number(state.best.value).ljust(9), Role.STRONG)
     left = (Part("best "), value, Part(f" trial {state.best.trial}".ljust(13)))
-    if not state.history:
+    if len(state.history) <= 1:  # one point is no curve
         return [left]
     caption = f"  {number(state.history[0])} to {number(state.history[-1])}"
     room = width - sum(len(part.text) for part in left) - len(caption)
