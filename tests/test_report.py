@@ -174,6 +174,9 @@ def test_what_is_evaluated_again_is_what_the_exported_weights_say_of_the_validat
     assert facts.examined.details == export.bundle.details["val"]
     bins = facts.examined.found["reliability"]["bins"]
     assert sum(item["n"] for item in bins) == facts.data.n_val == 60
+    metrics = export.bundle.metrics.items()
+    known = {name: value for name, value in metrics if name.startswith("val/") and value is not None}
+    assert facts.examined.metrics == known
     matrix = facts.examined.details["confusion"]
     right = sum(matrix[index][index] for index in range(3)) / 60
     assert right == pytest.approx(export.bundle.metrics["val/accuracy"])

@@ -40,6 +40,8 @@ class Examined:
 
     missing: str = ""
     """Why there is nothing; empty where there is."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Every metric of the validation part, by `val/<metric>`."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """See `tuner.training.details`."""
     found: Mapping[str, Any] = field(default_factory=dict)

@@ -23,7 +23,7 @@ from tuner.report.blocks import (
 from tuner.report.chart import Chart
 from tuner.report.facts import Facts
 from tuner.report.scales import Linear
-from tuner.report.text import MINUS, number, percent, plural
+from tuner.report.text import MINUS, listed, number, percent, plural
 
 MAX_MATRIX = 30
 MAX_PAIRS = 10
@@ -46,11 +46,28 @@ def quality(facts: Facts) -> Section | None:
         blocks.append(Notice("", (examined.missing,)))
     tables = tuple(_of_classes(examined.details))
     blocks += [Columns(tables)] if tables else []
+    blocks += _of_metrics(facts)
     blocks += _of_probabilities(examined.found)
     blocks += _of_residuals(examined.found)
     if len(blocks) == 1:
         blocks.append(Paragraph((f"There is nothing of the kind to show for {facts.data.task}.",)))
     return Section("quality", title, tuple(blocks))
+
+
+def _of_metrics(facts: Facts) -> Iterator[Block]:
+    """Every metric of the validation part, beside the stored scores of the test part and a guess without a model."""
+    test = facts.test.metrics if facts.test else {}
+    guess: Mapping[str, float] = facts.examined.found.get("baseline", {}).get("metrics", {})
+    names = [name.removeprefix("val/") for name in facts.examined.metrics]
+    if not names:
+        return
+    names.sort(key=lambda name: name != facts.study.metric)
+    columns = {"validation": (facts.examined.metrics, "val/"), "test": (test, "test/"), "a guess": (guess, "val/")}
+    shown = {title: source for title, source in columns.items() if source[0]}
+    rows = [(name, *(number(values.get(f"{split}{name}"), 4) for values, split in shown.values())) for name in names]
+    marked = frozenset({0}) if names[0] == facts.study.metric else frozenset()
+    table = Table(("metric", *shown), rows, numeric=frozenset(range(1, len(shown) + 1)), marked=marked, is_compact=True)
+    yield Fold(f"Every metric, {listed(list(shown))}", (table,), is_kept=True)
 
 
 def _own_rows(facts: Facts) -> str:
@@ -68,13 +85,13 @@ def _of_classes(details: Mapping[str, Any]) -> Iterator[Block]:
     is_plain = not isinstance(matrix[0][0], list)
     if is_plain and len(names) <= MAX_MATRIX:
         yield _matrix(names, matrix)
+    table = _by_class(names, details)
+    kind = "class" if "labels" in details else "target"
+    yield Fold(f"Each {kind}", (table,), is_kept=True) if len(names) > 12 else table  # noqa: PLR2004
     if is_plain and len(names) > 2:  # noqa: PLR2004  of two the matrix says it
         pairs = _confused(names, matrix)
         if pairs is not None:
             yield pairs
-    table = _by_class(names, details)
-    kind = "class" if "labels" in details else "target"
-    yield Fold(f"Each {kind}", (table,), is_kept=True) if len(names) > 12 else table  # noqa: PLR2004
 
 
 def _matrix(names: Sequence[str], matrix: Sequence[Sequence[int]]) -> Table:

@@ -235,4 +235,9 @@ def _looked_at(study: StudyRow, chosen: Chosen, header: dict[str, Any], paths: S
     with tempfile.TemporaryDirectory(prefix="tuner-report-") as folder:
         weights = Path(folder) / WEIGHTS
         evaluation, _ = evaluate_again(study, chosen, header, paths, weights, opens_test=False, examines=True)
-    return Examined(details=evaluation.details.get("val", {}), found=evaluation.examined, is_fresh=bool(chosen.repeat))
+    return Examined(
+        metrics={name: value for name, value in evaluation.metrics.items() if math.isfinite(value)},
+        details=evaluation.details.get("val", {}),
+        found=evaluation.examined,
+        is_fresh=bool(chosen.repeat),
+    )
