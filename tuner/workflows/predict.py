@@ -18,6 +18,8 @@ from tuner.paths import sync_folder
 
 STDIN = "-"
 IN_MEMORY_BYTES = 2**26
+AT_ONCE = 8
+"""Batches that are encoded at once: those of the evaluation are small, and a slice of a table has its cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +109,11 @@ def _opened(request: PredictRequest) -> tuple[LoadedModel, list[Rows]]:
 
 
 def _pieces(model: LoadedModel, rows: list[Rows]) -> Iterator[Piece]:
-    """The predictions, as many rows at a time as the evaluation takes: memory does not grow with the input."""
+    """The predictions of some batches of the evaluation at a time: memory does not grow with the input."""
+    step = AT_ONCE * model.batch_size
     for part in rows:
-        for start in range(0, part.n_rows, model.batch_size):
-            stop = min(start + model.batch_size, part.n_rows)
+        for start in range(0, part.n_rows, step):
+            stop = min(start + step, part.n_rows)
             yield _piece(model, part, start, stop)
 
 
