@@ -87,6 +87,7 @@ def test_the_documented_example_is_valid() -> None:
         ("space", None),
         ("trackers", "off"),
         ("trackers", "tensorboard"),
+        ("trackers", ["mine.py:Tracker"]),
         ("trackers", ["jsonl", {"kind": "mlflow", "uri": "sqlite:///m.db"}, {"kind": "python", "target": "t.py:T"}]),
     ),
 )

@@ -141,6 +141,10 @@ def test_a_name_a_mapping_or_a_list_of_both() -> None:
     assert spec().trackers == ()
     assert spec("trackers=off").trackers == ()
     assert spec("trackers=jsonl").trackers == (JsonlTracker(),)
+    assert spec("trackers=[jsonl, 'own.py:Keeping']").trackers == (
+        JsonlTracker(),
+        PythonTracker(target="own.py:Keeping"),
+    )
     both = "trackers=[jsonl, {kind: tensorboard, folder: logs}, {kind: python, target: 'own.py:Keeping'}]"
     found = spec(both, "trackers.1.folder=other").trackers
     assert found == (JsonlTracker(), TensorboardTracker(folder="other"), PythonTracker(target="own.py:Keeping"))

@@ -79,7 +79,8 @@ def _constraints() -> JsonSchema:
 def _trackers(definitions: dict[str, JsonSchema]) -> JsonSchema:
     kinds: JsonSchema = {"enum": [kind for kind in KINDS[TRACKERS] if kind != "python"]}
     branches = [_reference(branch) for branch in _kinds(TRACKERS, definitions)]
-    one: JsonSchema = {"anyOf": [kinds, {"oneOf": branches}]}
+    own: JsonSchema = {"type": "string", "pattern": "^.+:.+$", "description": "A class: file.py:Class."}
+    one: JsonSchema = {"anyOf": [kinds, own, {"oneOf": branches}]}
     several: JsonSchema = {"type": "array", "maxItems": MAX_TRACKERS, "items": one}
     return {"anyOf": [several, one, _OFF, _NULL], "description": "Who is told what the search does."}
 

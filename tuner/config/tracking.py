@@ -1,4 +1,4 @@
-"""`trackers:`, who is told what a search does: names of kinds, or mappings with their options."""
+"""`trackers:`, who is told what a search does: kinds and own classes by name, or mappings with their options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 from tuner.config.messages import Problems
 from tuner.config.schema.trackers import TRACKER_KINDS, PythonTracker, TrackerSection
 from tuner.config.sections import build, read_kind
-from tuner.space.document import Located, show
+from tuner.space.document import Located, located, show
 
 NAME = "trackers"
 MAX_TRACKERS = 8
@@ -36,7 +36,10 @@ def read_trackers(root: Located, problems: Problems) -> tuple[TrackerSection, ..
 
 
 def _read(item: Located, path: str, problems: Problems) -> TrackerSection | None:
-    if isinstance(item.value, str):
+    if isinstance(item.value, str) and ":" in item.value:
+        python = located("python", item.mark, item.mark)
+        item = replace(item, value={"kind": python, "target": replace(item, key=None)})
+    elif isinstance(item.value, str):
         item = replace(item, value={"kind": replace(item, key=None)})
     if not isinstance(item.value, dict):
         problems.add(item, path, f"expected a kind such as tensorboard, or a mapping; got {show(item.plain())}")
