@@ -90,7 +90,8 @@ class Retrying:
                 if not _passes(error) or now - began >= patience.most_s or patience.gives_up():
                     raise
                 if pause_s == FIRST_PAUSE_S:
-                    patience.tell(f"{shown(self.url)}: {error.orig}; waiting up to {patience.most_s:.0f} s for it")
+                    said = str(error.orig).partition("\n")[0].strip()
+                    patience.tell(f"{shown(self.url)}: {said}; waiting up to {patience.most_s:.0f} s for it")
                 patience.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
                 continue

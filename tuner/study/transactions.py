@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import cast
 
 from sqlalchemy import Connection
@@ -31,13 +31,10 @@ class Transactions:
             if self._shared is not None:
                 yield self._shared
                 return
-            transaction = Retrying(self._engine, self._url, self.patience)
-            try:
+            with closing(Retrying(self._engine, self._url, self.patience)) as transaction:
                 # All that is done with it is to execute statements.
                 yield cast("Connection", transaction)
                 transaction.commit()
-            finally:
-                transaction.close()
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -48,8 +45,9 @@ class Transactions:
         """
         failure: SearchFailedError | None = None
         afterwards: list[Callable[[], None]] = []
-        with storage_errors(self._url), self._engine.connect() as connection:
-            self._shared = connection
+        retrying = Retrying(self._engine, self._url, self.patience)
+        with storage_errors(self._url), closing(retrying) as transaction:
+            self._shared = cast("Connection", transaction)
             try:
                 yield
             except SearchFailedError as error:
@@ -57,7 +55,7 @@ class Transactions:
             finally:
                 self._shared = None
                 afterwards, self._afterwards = self._afterwards, []
-            connection.commit()  # not reached with any other error: closing undoes what is not committed
+            transaction.commit()  # not reached with any other error: closing undoes what is not committed
         for action in afterwards:
             action()
         if failure is not None:

@@ -21,6 +21,7 @@ from tuner.seeding import derive
 from tuner.study.advisor import StudyAdvisor
 from tuner.study.ownership import StudyLock
 from tuner.study.records import StoredTrial
+from tuner.study.server_lock import ServerLock
 from tuner.study.storage import empty_database
 from tuner.study.store import StudyStore
 from tuner.workflows.agreement import look_back, refuse_changes, refuse_other_code, refuse_other_data
@@ -62,7 +63,7 @@ class Session:
         """Search to the end of the budget, or leave that out, and confirm the best trials."""
         evolution = Evolution.of(self.spec, self.storage, self.source) if self.source else None
         earlier = look_back(self.storage, self.spec)
-        with StudyLock(self.paths.lock, self.spec.study):
+        with StudyLock(self.paths.lock, self.spec.study), ServerLock(self.storage, self.spec.study):
             placement, info = self._prepare(earlier, searches=searches)
             store = StudyStore.open(self.storage, self.spec.study)
             try:
