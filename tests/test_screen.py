@@ -20,7 +20,7 @@ from tuner.execution.inline import InlineExecutor
 from tuner.execution.memory import held_bytes
 from tuner.screen.draw import as_html, draw
 from tuner.screen.follow import Follower
-from tuner.screen.lines import plain
+from tuner.screen.lines import Line
 from tuner.screen.live import LiveScreen
 from tuner.screen.sentences import Sentences, is_lasting
 from tuner.screen.sparkline import sparkline
@@ -140,6 +140,10 @@ SEVERAL = replace(
 )
 IDLE = replace(SEARCHING, phase=Phase.IDLE, running=(), workers=(), best=None, history=(), stopped="why it ended")
 STATES = {"searching": SEARCHING, "confirming": CONFIRMING, "several": SEVERAL, "idle": IDLE}
+
+
+def plain(line: Line) -> str:
+    return "".join(part.text for part in line).rstrip()
 
 
 def recorded(state: SearchState, width: int, height: int, **options: object) -> Console:

@@ -49,10 +49,6 @@ class Column:
         return text + space if self.is_left else space + text
 
 
-def plain(line: Line) -> str:
-    return "".join(part.text for part in line).rstrip()
-
-
 def clean(text: str) -> str:
     """Without what would move the cursor, or colour the rest: names and messages of users reach the screen."""
     return "".join(character if character.isprintable() else " " for character in text)
