@@ -3,7 +3,7 @@
     python docs/screenshots.py [--only terminal]
 
 Each is of a real run in a temporary folder. A terminal is read by an emulator (pyte) and drawn as SVG. Pages are
-photographed by headless Chromium (playwright), light and dark; without a browser they are left out, with a word.
+photographed by headless Chromium (playwright); without a browser they are left out, with a word.
 """
 
 from __future__ import annotations
