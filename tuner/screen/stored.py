@@ -17,7 +17,7 @@ from tuner.config.spec import Spec
 from tuner.control.controller import INFEASIBLE, TrialState
 from tuner.errors import TunerError
 from tuner.execution.memory import held_bytes
-from tuner.paths import StudyPaths
+from tuner.paths import StudyPaths, sqlite_file
 from tuner.screen.state import (
     Best,
     Candidate,
@@ -55,6 +55,8 @@ class StoredSearch:
     reader: StudyReader
     name: str
     lock: Path
+    is_local: bool = True
+    """Whether the database is a file: on a server, the driver may be on another machine than this lock."""
     clock: Callable[[], float] = time.time
     _spec: tuple[dict[str, Any], Spec] | None = None
     """With the data that it was made of: a search that goes on may have another budget."""
@@ -64,14 +66,15 @@ class StoredSearch:
         """NotFoundError when there is no such study, StorageError when tuner did not make it."""
         reader = StudyReader.open(storage)
         name = reader.own_study(study).name
-        return cls(reader, name, StudyPaths.of(storage, name).lock)
+        return cls(reader, name, StudyPaths.of(storage, name).lock, is_local=sqlite_file(storage) is not None)
 
     def state(self) -> SearchState:
         """Everything as it is recorded now."""
         study = self.reader.own_study(self.name)
         seen = glance(self.reader, study)
-        is_owned_now = is_owned(self.lock)
-        is_driven = bool(seen.open or seen.open_runs) if is_owned_now is None else is_owned_now
+        is_driven = is_owned(self.lock)
+        if is_driven is None or (not is_driven and not self.is_local):
+            is_driven = bool(seen.open or seen.open_runs)
         phase = _phase(seen) if is_driven else Phase.IDLE
         look = Look(study=study, seen=seen, spec=self._spec_of(study), phase=phase, now=self.clock())
         return self._with_params(look, state_of(look))
