@@ -206,6 +206,22 @@ def test_the_card_shows_the_metrics_the_params_and_how_to_load_it(digits: Finish
     assert "the test part had no say in the choice." in text
 
 
+def test_the_card_says_what_is_known_and_leaves_room_for_what_only_a_person_knows(digits: Finished) -> None:
+    text = (digits.export.path / "README.md").read_text()
+    headings = [line.removeprefix("## ") for line in text.splitlines() if line.startswith("## ")]
+    assert headings == [
+        *("Intended use", "Metrics", "Data", "Training", "Limits", "Use", "Licence", "Made with"),
+    ]
+    assert "A `mlp` of 1,226 parameters for classification on `digits`" in text
+    assert "It takes grey images of 8 by 8 pixels and gives one of 10 classes, with a probability for each." in text
+    assert "Split at random, with the same share of classes in each part (seed 3)" in text
+    assert "optimizer `adam`, batches of 128, at most 3 epochs without early stopping" in text
+    assert "Only 180 rows of the test part stand behind them" in text
+    assert "Probabilities were not calibrated" in text
+    assert text.count("_To be filled in before it is published: ") == 3
+    assert f"tuner {digits.export.bundle.versions['tuner']}, torch " in text
+
+
 def test_the_card_of_a_study_without_a_test_part_does_not_speak_of_one(digits: Finished) -> None:
     bundle = digits.export.bundle
     text = card.render(replace(bundle, data=replace(bundle.data, n_test=0), metrics={"val/accuracy": 0.5}))
