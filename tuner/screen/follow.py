@@ -38,7 +38,7 @@ from tuner.workflows.progress import (
 
 Key = tuple[int, int]
 """Trial and fresh seed, which is 0 in the search itself."""
-FAILURES = ("oom",)
+FAILURES = ("oom", "undefined")
 """Reasons of pruned trials that somebody should look at."""
 
 

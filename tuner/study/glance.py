@@ -238,13 +238,13 @@ def _curves(connection: Connection, uid: str, attempts: Sequence[OpenAttempt]) -
 
 
 def _failure(connection: Connection, uid: str) -> SeenFailure | None:
-    """The trial that failed last, or did not fit into memory."""
+    """The trial that failed last, did not fit into memory, or had no value to be compared by."""
     attempts, own = tables.attempts.c, tables.trials.c
     at = func.max(attempts.started_at + attempts.seconds)
     query = (
         select(own.trial, own.state, own.reason, own.message, at.label("at"))
         .join_from(tables.trials, tables.attempts, and_(attempts.uid == own.uid, attempts.trial == own.trial))
-        .where(own.uid == uid, (own.state == "failed") | (own.reason == "oom"))
+        .where(own.uid == uid, (own.state == "failed") | own.reason.in_(("oom", "undefined")))
         .group_by(own.trial, own.state, own.reason, own.message)
         .order_by(at.desc())
         .limit(1)
