@@ -12,6 +12,9 @@ from __future__ import annotations
 import ast
 import io
 import json
+import multiprocessing.forkserver
+import multiprocessing.util
+import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -19,6 +22,7 @@ from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -28,8 +32,12 @@ import yaml
 from PIL import Image
 
 from tuner.cli.main import COMMANDS
+from tuner.cli.options import overrides_of
 from tuner.config.spec import load
 from tuner.errors import TunerError
+from tuner.execution import forkserver
+from tuner.execution.inline import InlineExecutor
+from tuner.workflows.search import SearchRequest, search
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = ROOT / "docs"
@@ -39,7 +47,9 @@ FOREIGN, SHELL = "code of another library", "a shell's"
 OTHER_PROGRAMS = {"pip", "make", "nohup", "kill", "ssh", "cat", "ls", "git", "wandb", "curl", "tail"}
 NOT_RUN = {"app", "dashboard", "plan", "doctor", "reproduce", "confirm"}
 """Commands that serve, measure or train for long: their tests are elsewhere; here their options are parsed."""
-N_TRIALS = 4
+PARSED_WITH = {"best": {"--trial", "--pick", "--out", "--format"}, "report": {"--format"}}
+"""Commands that only their options of another kind would make run twice on a page, for seconds each."""
+N_TRIALS = 2
 SMALL = ("train.epochs=2", "search.threads=1", "search.pruner=none", "confirm=off")
 WITH_MISTAKES = """\
 version: 1
@@ -168,20 +178,21 @@ def _parse_foreign(block: Block) -> None:
 
 
 def _tuner(arguments: list[str]) -> int:
-    """Run a command line in this process, as `tuner` does; a search gets the budget of a test."""
+    """Run a command line in this process, as `tuner` does."""
     if arguments == ["--help"] or not arguments:
         return 0
     name, *rest = arguments
     assert name in COMMANDS, f"there is no `tuner {name}`"
     command: click.Command = import_module(f"tuner.cli.{name}").command
-    if "--help" in rest:
+    given = set(rest)
+    if "--help" in given:
         return 0
     try:
         with command.make_context(name, rest) as context:
-            if name in NOT_RUN:
+            if name in NOT_RUN or PARSED_WITH.get(name, set()) & given:
                 return 0
             if name == "search":
-                _make_small(context)
+                return _search(context.params)
             if isinstance(context.params.get("trial"), int):
                 context.params["trial"] %= N_TRIALS
             return command.invoke(context) or 0
@@ -189,9 +200,24 @@ def _tuner(arguments: list[str]) -> int:
         return error.exit_code
 
 
-def _make_small(context: click.Context) -> None:
-    context.params |= {"trials": str(N_TRIALS), "timeout": None, "workers": "1", "lanes": "1", "device": "cpu"}
-    context.params["sets"] = (*context.params["sets"], *SMALL)
+def _search(params: dict[str, Any]) -> int:
+    """What the command does, in this process and with the budget of a test."""
+    small = {"trials": str(N_TRIALS), "workers": "1", "lanes": "1", "device": "cpu"}
+    names, texts = overrides_of({"study": params["study"], "seed": params["seed"], **small})
+    sets = (*params["sets"], *SMALL, *texts)
+    request = SearchRequest(
+        space=params["space"], storage=params["storage"], sets=sets, overrides=names, source=params["source"]
+    )
+    return 0 if search(request, None, InlineExecutor()).status.best else 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server_with_scikit_learn() -> None:
+    """Each export imports scikit-learn in a worker; here it is there when workers are forked."""
+    forkserver.context().set_forkserver_preload([forkserver.PRELOAD, "sklearn.metrics"])
+    os.environ[forkserver.FOLDER_VARIABLE] = multiprocessing.util.get_temp_dir()
+    multiprocessing.forkserver.ensure_running()
+    del os.environ[forkserver.FOLDER_VARIABLE]
 
 
 @pytest.fixture
