@@ -21,8 +21,11 @@ import pyte
 import pytest
 
 TUNER = [sys.executable, "-m", "tuner"]
+# What runs tests in a process a core sets COLUMNS, which a program believes more than its terminal.
 ENVIRONMENT = {
-    name: value for name, value in os.environ.items() if not name.startswith("TUNER_") and name != "NO_COLOR"
+    name: value
+    for name, value in os.environ.items()
+    if not name.startswith("TUNER_") and name not in ("NO_COLOR", "COLUMNS", "LINES")
 }
 DEADLINE_S = 120.0
 SPACE = """
