@@ -309,6 +309,17 @@ def test_trials_that_were_taken_over_cost_nothing_in_the_new_study(tmp_path: Pat
     assert balance_of(facts, bars_of(facts)).epochs_trained == 4
 
 
+def test_an_attempt_whose_worker_hung_is_a_fault_like_one_that_was_killed(tmp_path: Path) -> None:
+    run(tmp_path, OWN)
+    engine = create_engine(f"sqlite:///{tmp_path / 'studies.db'}")
+    with engine.begin() as connection:
+        connection.execute(text("update tuner_attempts set outcome = 'hung' where trial = 1"))
+        connection.execute(text("update tuner_attempts set outcome = 'killed' where trial = 2"))
+    with contextlib.chdir(tmp_path):
+        facts = read_facts(STORAGE, None, evaluates=False)
+    assert balance_of(facts, bars_of(facts)).n_faults == 2
+
+
 def test_a_regression_has_residuals_and_a_baseline(tmp_path: Path) -> None:
     space = SPACE.replace('{kind: python, target: "mine.py:parts", batch_size: 16}', "{kind: diabetes, batch_size: 64}")
     space = space.replace("{metric: accuracy}", "{metric: rmse}").replace("confirm: {top: 2, seeds: 2}", "confirm: off")

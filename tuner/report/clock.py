@@ -10,7 +10,7 @@ from tuner.report.facts import Facts
 from tuner.study.history import Course, EpochOf, SessionRow
 from tuner.training.events import Outcome
 
-FAULTS = (Outcome.CRASHED.value, Outcome.KILLED.value, Outcome.LOST.value, Outcome.OOM.value)
+FAULTS = frozenset({Outcome.CRASHED, Outcome.KILLED, Outcome.HUNG, Outcome.LOST, Outcome.OOM})
 """Ends of an attempt that lose what it had since its last epoch."""
 
 

@@ -80,8 +80,8 @@ def _sums(facts: Facts, bars: Sequence[Bar]) -> Iterator[Text]:
         yield prose(
             "Faults ",
             Strong(f"lost {duration(balance.lost)}"),
-            f": {plural(balance.n_faults, 'attempt')} ended by a crash, a kill or too little memory, and what each had "
-            "done since its last epoch.",
+            f": {plural(balance.n_faults, 'attempt')} ended by a crash, a kill, a hang or too little memory, and what "
+            "each had done since its last epoch.",
         )
     else:
         yield ("Nothing was lost to faults.",)
