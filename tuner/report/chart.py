@@ -86,11 +86,6 @@ class Chart:
         path = f"M{left} {top}h{max(width, 1)}v{max(height, 1)}h{-max(width, 1)}z"
         self._add(path, f"fill {style}", trial, title)
 
-    def across(self, y: float, style: str) -> None:
-        """A line over the whole width."""
-        height = self._y(y)
-        self._add(f"M0 {height}H{BOX}", style)
-
     def upright(self, x: float, style: str) -> None:
         """A line over the whole height."""
         left = self._x(x)

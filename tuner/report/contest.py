@@ -103,9 +103,6 @@ class Contest:
         """The best complete trial of a study after so many epochs."""
         return _last([step for step in self.courses[index].finished if step.spent <= spent])
 
-    def best_after(self, index: int, seconds: float) -> float | None:
-        return _last([step for step in self.courses[index].finished if step.at <= seconds])
-
     def differences(self) -> list[Difference]:
         """Each pair, in the order of the studies; nothing where their values cannot be compared."""
         if not self.are_alike or self.first.is_multi:

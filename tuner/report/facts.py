@@ -61,8 +61,6 @@ class Facts:
     code: Mapping[str, str]
     trials: tuple[TrialRow, ...]
     curves: Mapping[int, Curve]
-    places: Mapping[int, Mapping[int, tuple[float, ...]]]
-    """Several objectives by trial and epoch; empty for one."""
     history: History
     standing: Standing
     winner: TrialRow | None

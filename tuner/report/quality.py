@@ -27,7 +27,6 @@ from tuner.report.text import MINUS, listed, number, percent, plural
 
 MAX_MATRIX = 30
 MAX_PAIRS = 10
-SHARE_OF_ROWS = 0.05
 OVERCONFIDENT = 0.03
 
 

@@ -12,6 +12,8 @@ from tuner.report.text import MINUS, duration
 _STEPS = (1.0, 2.0, 2.5, 5.0, 10.0)
 _PLAIN_LOW, _PLAIN_HIGH = 1e-3, 1e5
 _FEW_DECADES = 1.5
+_ROOM = 0.04
+"""At each end of a range that is drawn around values, as a share of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +55,11 @@ class Linear:
         return [Tick(self.place(value), label(value)) for value in values]
 
     @classmethod
-    def around(cls, values: Sequence[float], margin: float = 0.04, n_ticks: int = 5) -> Linear:
+    def around(cls, values: Sequence[float]) -> Linear:
         """Over all values, with some room at the ends."""
         low, high = min(values), max(values)
-        room = (high - low) * margin or abs(low) * 0.1 or 1.0
-        return cls(low - room, high + room, n_ticks)
+        room = (high - low) * _ROOM or abs(low) * 0.1 or 1.0
+        return cls(low - room, high + room)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,10 @@ class Log:
         return inside[: self.n_ticks + 2] or [self.low, self.high]
 
     @classmethod
-    def around(cls, values: Sequence[float], margin: float = 0.04) -> Log:
+    def around(cls, values: Sequence[float], n_ticks: int = 5, *, is_time: bool = False) -> Log:
         low, high = min(values), max(values)
-        room = (high / low) ** margin if high > low else 1.5
-        return cls(low / room, high * room)
+        room = (high / low) ** _ROOM if high > low else 1.5
+        return cls(low / room, high * room, n_ticks, is_time)
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,8 +111,7 @@ def _figure(facts: Facts, name: str, of: Callable[[TrialRow], float | None], *, 
 
 def _scale(values: list[float], *, is_time: bool = False) -> Scale:
     if min(values) > 0.0 and max(values) > FAR * min(values):
-        found = Log.around(values)
-        return Log(found.low, found.high, n_ticks=4, is_time=is_time)
+        return Log.around(values, n_ticks=4, is_time=is_time)
     room = 0.05 * (max(values) - min(values)) or 0.5 * abs(max(values)) or 1.0
     return Linear(min(values) - room, max(values) + room, n_ticks=4, is_time=is_time)
 

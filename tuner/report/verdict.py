@@ -177,7 +177,7 @@ def _against_guess(facts: Facts) -> Text:
         return ()
     parts = [f"{way} comes to {facts.metric} {number(guess)}" for way, guess in guesses]
     best = min((guess for _, guess in guesses), key=lambda guess: facts.sign * guess)
-    text: list[Inline] = [f"Without a model, {listed(parts, 'and')}. "]
+    text: list[Inline] = [f"Without a model, {listed(parts)}. "]
     if facts.sign * value >= facts.sign * best:
         text.append(Strong("The winner is no better than guessing: look at the data and the objective first."))
     return tuple(text)

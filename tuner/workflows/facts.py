@@ -57,8 +57,8 @@ def read_facts(storage: str, name: str | None, *, evaluates: bool = True, is_bri
     if not is_brief:
         load()  # before another thread may want scikit-learn
     examined = _examined(reader, study, storage, winner, header, evaluates=evaluates)
-    places = reader.vectors(study)
-    curves = _curves(reader, study, places)
+    vectors = reader.vectors(study)
+    curves = _curves(reader, study, vectors)
     level = level_of(curves, len(spec.space.parameters))
     return Facts(
         study=study,
@@ -68,14 +68,13 @@ def read_facts(storage: str, name: str | None, *, evaluates: bool = True, is_bri
         code=header["code"],
         trials=trials,
         curves=curves,
-        places=places,
         history=history_of(reader, study),
         standing=standing,
         winner=winner,
         why=why,
         default=default,
         base=_base(default, trials),
-        importances=None if is_brief else _importances(study, spec, trials, curves, places, level),
+        importances=None if is_brief else _importances(study, spec, trials, curves, vectors, level),
         level=level,
         test=_test_score(reader, study, storage, winner),
         examined=examined(),
