@@ -155,3 +155,11 @@ def test_the_command_prints_text_json_and_pages(tmp_path: Path) -> None:
     assert page.count('class="line series s') == 4
     done = runner.invoke(commands, ["compare", "first", "worse", "--json"])
     assert json.loads(done.stdout)["differences"][0]["verdict"] == "first is better"
+
+
+def test_a_page_goes_where_that_of_a_report_goes(tmp_path: Path, searched: Path) -> None:
+    with pytest.raises(UsageError, match="is a folder; name a file"):
+        compare(["first", "worse"], out=tmp_path)
+    done = CliRunner().invoke(commands, ["compare", "first", "worse", "--out", "-"])
+    assert done.stdout.startswith("<!doctype html>")
+    assert not (searched / "-").exists()

@@ -17,7 +17,12 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @click.argument("studies", nargs=-1, metavar="STUDY...")
-@click.option("--out", type=click.Path(path_type=Path), metavar="FILE", help="Write a page (.html) or Markdown (.md).")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="FILE",
+    help="Write a page (.html) or Markdown (.md). A dash is standard output.",
+)
 @options.storage
 @options.as_json
 def command(studies: tuple[str, ...], out: Path | None, storage: str, as_json: bool) -> None:
@@ -32,6 +37,8 @@ def command(studies: tuple[str, ...], out: Path | None, storage: str, as_json: b
     found = compare(studies, storage=storage, out=out)
     if as_json:
         options.print_json(found.contest.to_json())
+    elif found.text and found.path is None:
+        click.echo(found.text, nl=False)
     else:
         click.echo(plain.render(found.page))
         if found.path is not None:

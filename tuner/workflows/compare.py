@@ -9,14 +9,13 @@ from importlib import metadata
 from pathlib import Path
 
 from tuner.errors import UsageError
-from tuner.paths import DEFAULT_STORAGE, write_atomically
-from tuner.report import html, markdown
+from tuner.paths import DEFAULT_STORAGE
 from tuner.report.blocks import Page
 from tuner.report.contest import Contest
 from tuner.report.contest_page import contest_page
 from tuner.study.queries import StudyReader
 from tuner.workflows.facts import read_facts
-from tuner.workflows.report import kind_of
+from tuner.workflows.report import kind_of, render, write
 
 FEWEST = 2
 
@@ -25,14 +24,17 @@ FEWEST = 2
 class Comparison:
     contest: Contest
     page: Page
+    text: str
+    """The page as HTML or Markdown, if that was asked for."""
     path: Path | None
-    """Where it was written, if that was asked for."""
+    """Where it was written; None where it goes to standard output."""
 
 
 def compare(names: Sequence[str], *, storage: str = DEFAULT_STORAGE, out: Path | None = None) -> Comparison:
     """Compare studies by name; `FILE.db:NAME` is one of another database.
 
-    Raises UsageError for fewer than two, NotFoundError, NoTrialError for one without a trial.
+    With `out` a page is written; `-` writes nothing. Raises UsageError for fewer than two, or where `out` is no file,
+    NotFoundError, NoTrialError for one without a trial.
     """
     if len(set(names)) < FEWEST:
         there = ", ".join(study.name for study in StudyReader.open(storage).studies())
@@ -43,11 +45,9 @@ def compare(names: Sequence[str], *, storage: str = DEFAULT_STORAGE, out: Path |
     facts = [read_facts(*_place(name, storage), evaluates=False, is_brief=True) for name in dict.fromkeys(names)]
     contest = Contest(entries=tuple(facts))
     page = contest_page(contest, metadata.version("tuner"), time.time())
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        text = (html if kind == "html" else markdown).render(page)
-        write_atomically(out, text.encode())
-    return Comparison(contest=contest, page=page, path=out)
+    text = "" if out is None else render(page, kind)
+    path = None if out is None else write(out, text)
+    return Comparison(contest=contest, page=page, text=text, path=path)
 
 
 def _place(name: str, storage: str) -> tuple[str, str]:

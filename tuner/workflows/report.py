@@ -62,8 +62,8 @@ def report(
     kind = kind_of(out, kind)
     facts = read_facts(storage, study, evaluates=evaluates)
     page = study_page(facts, metadata.version("tuner"))
-    text = (html if kind == "html" else markdown).render(page)
-    path = _written(out or Path(f"{facts.study.name}-report.{kind}"), text)
+    text = render(page, kind)
+    path = write(out or Path(f"{facts.study.name}-report.{kind}"), text)
     return Report(facts=facts, page=page, text=text, path=path)
 
 
@@ -79,7 +79,12 @@ def kind_of(out: Path | None, kind: Kind | None) -> Kind:
     return kind or found or "html"
 
 
-def _written(path: Path, text: str) -> Path | None:
+def render(page: Page, kind: Kind) -> str:
+    return html.render(page) if kind == "html" else markdown.render(page)
+
+
+def write(path: Path, text: str) -> Path | None:
+    """Write a page, and say where; `-` writes nothing. UsageError for a folder."""
     if path == Path("-"):
         return None
     if path.is_dir():
