@@ -136,6 +136,9 @@ def test_a_study_of_another_database_is_named_by_its_file(tmp_path: Path, search
     with contextlib.chdir(tmp_path):
         found = compare([f"{searched}/studies.db:first", f"{searched}/studies.db:second"])
     assert [facts.study.name for facts in found.contest.entries] == ["first", "second"]
+    with contextlib.chdir(tmp_path):
+        (item,) = compare([f"{searched}/studies.db:first", f"{searched}/studies.db:unconfirmed"]).contest.differences()
+    assert item.remedy == f"tuner confirm --seeds 5 --study unconfirmed --storage sqlite:///{searched}/studies.db"
 
 
 def test_fewer_than_two_or_unknown_studies_are_refused() -> None:

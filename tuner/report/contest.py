@@ -194,14 +194,14 @@ def _difference(first: Facts, second: Facts) -> Difference:
     """Welch's interval of the difference between the means of fresh seeds (Welch, 1947)."""
     pair = Difference(first=first.study.name, second=second.study.name)
     for facts in (first, second):
-        confirm = f"tuner confirm --seeds 5 --study {facts.study.name}"
+        confirm = f"tuner confirm --seeds 5 {facts.options}"
         if facts.candidate is None or not facts.candidate.known:
             return replace(pair, why=f"the winner of {facts.study.name} is not confirmed", remedy=confirm)
     values = [facts.candidate.known if facts.candidate else () for facts in (first, second)]
     change = first.sign * (fmean(values[1]) - fmean(values[0]))
     for facts, own in zip((first, second), values, strict=True):
         if len(own) < 2:  # noqa: PLR2004  one value has no spread
-            confirm = f"tuner confirm --seeds 5 --study {facts.study.name}"
+            confirm = f"tuner confirm --seeds 5 {facts.options}"
             why = f"one fresh seed of {facts.study.name} says nothing about the spread"
             return replace(pair, change=change, why=why, remedy=confirm)
     margin = _margin(*values)
@@ -222,4 +222,4 @@ def _margin(first: Sequence[float], second: Sequence[float]) -> float:
 
 def _more_seeds(first: Facts, second: Facts, values: Sequence[Sequence[float]]) -> str:
     facts = first if len(values[0]) <= len(values[1]) else second
-    return f"tuner confirm --seeds {max(5, 2 * min(map(len, values)))} --study {facts.study.name}"
+    return f"tuner confirm --seeds {max(5, 2 * min(map(len, values)))} {facts.options}"

@@ -13,6 +13,7 @@ from tuner.config.spec import Spec
 from tuner.control.controller import TrialState
 from tuner.control.winner import Candidate
 from tuner.data.info import DataInfo
+from tuner.paths import DEFAULT_STORAGE
 from tuner.space.parameters import Params
 from tuner.study.confirmed import Standing
 from tuner.study.history import History
@@ -84,6 +85,12 @@ class Facts:
     @cached_property
     def by_number(self) -> dict[int, TrialRow]:
         return {trial.number: trial for trial in self.trials}
+
+    @property
+    def options(self) -> str:
+        """What a command finds the study by: `--study mlp`, and its database unless that is the usual one."""
+        storage = "" if self.storage == DEFAULT_STORAGE else f" --storage {self.storage}"
+        return f"--study {self.study.name}{storage}"
 
     @property
     def metric(self) -> str:

@@ -130,9 +130,7 @@ def environment(facts: Facts) -> Section:
 
 def again(facts: Facts) -> Section:
     """The commands that do it again, and what is promised of each."""
-    name = facts.study.name
-    storage = "" if facts.storage == "sqlite:///studies.db" else f" --storage {facts.storage}"
-    of = f"--study {name}{storage}"
+    of = facts.options
     items: list[Text] = []
     if facts.winner is not None:
         winner = facts.winner.number

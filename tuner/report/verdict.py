@@ -208,20 +208,19 @@ def _doubts(facts: Facts) -> Iterator[Text]:
             else "the differences are within their 95 % intervals"
         )
         few = f"; {plural(n_seeds, 'seed')} are few" if 1 < n_seeds <= FEW_SEEDS else ""
-        more = f"tuner confirm --seeds {max(5, 2 * n_seeds)} --study {facts.study.name}"
+        more = f"tuner confirm --seeds {max(5, 2 * n_seeds)} {facts.options}"
         yield ("Not told apart from ", *others[:-1], f": {why}{few}. ", Code(more), " says more.")
     n_failed = counts[TrialState.FAILED]
     if n_failed:
         share = f"{n_failed} of {plural(len(facts.trials), 'trial')} failed"
         first = next(trial.number for trial in facts.trials if trial.state is TrialState.FAILED)
-        yield (f"{share}; ", Code(f"tuner logs {first} --study {facts.study.name}"), " says why.")
+        yield (f"{share}; ", Code(f"tuner logs {first} {facts.options}"), " says why.")
     n_diverged = sum(trial.reason == "diverged" for trial in facts.trials)
     if n_diverged > len(facts.trials) / 4:
         yield (f"{n_diverged} of {len(facts.trials)} trials diverged: parts of the space cannot be trained.",)
 
 
 def _advice(facts: Facts) -> Iterator[Text]:
-    name = facts.study.name
     n_open = sum(facts.counts[state] for state in OPEN)
     if n_open:
         yield (f"The search is not over: {plural(n_open, 'trial')} to go on with; the same command does.",)
@@ -232,11 +231,11 @@ def _advice(facts: Facts) -> Iterator[Text]:
     if not facts.is_multi and facts.standing.confirmed is None:
         yield (
             "Nothing is confirmed on fresh seeds: ",
-            Code(f"tuner confirm --study {name}"),
+            Code(f"tuner confirm {facts.options}"),
             " tells skill from luck.",
         )
     if facts.test is None and facts.data.n_test:
-        yield (Code(f"tuner best --study {name}"), " exports the weights, and scores them once on the test part.")
+        yield (Code(f"tuner best {facts.options}"), " exports the weights, and scores them once on the test part.")
     wide = [edge for edge in edges_of(facts) if edge.is_to_widen]
     if wide:
         yield (Strong("Widen the space: "), *_edges(wide))
