@@ -216,3 +216,9 @@ def test_a_value_that_is_not_finite_has_a_place_outside(value: float) -> None:
     chart = Chart(x=Linear(0.0, 1.0), y=Linear(0.0, 1.0))
     chart.dot(0.5, value, "done")
     assert "nan" not in chart.html()
+
+
+def test_code_with_backticks_ends_where_it_ends() -> None:
+    assert markdown.text_markdown((Code("a"), " ", Code("a`b"), " ", Code("`a``"))) == "`a` ``a`b`` ``` `a`` ```"
+    assert markdown.block_markdown(Listing("a: ````", "yaml")) == "`````yaml\na: ````\n`````"
+    assert markdown.block_markdown(Listing("a: 1")) == "```\na: 1\n```"

@@ -52,11 +52,16 @@ def _inline(item: Inline) -> str:
     if isinstance(item, Strong):
         return f"**{_escaped(item.text)}**"
     if isinstance(item, Code):
-        fence = "``" if "`" in item.text else "`"
-        return f"{fence}{item.text}{fence}".replace("\n", " ")
+        fence, pad = _fence(item.text, 1), " " * ("`" in (item.text[:1], item.text[-1:]))
+        return f"{fence}{pad}{item.text}{pad}{fence}".replace("\n", " ")
     if isinstance(item, Trial):
         return f"{item.word} {item.number}"
     return _escaped(item)
+
+
+def _fence(text: str, least: int) -> str:
+    """More backticks than the text has in a row, which would end it."""
+    return "`" * max([least, *(len(found) + 1 for found in re.findall("`+", text))])
 
 
 def _cell(item: Inline) -> str:
@@ -103,7 +108,7 @@ def _line(cells: Sequence[str]) -> str:
 
 @block_markdown.register
 def _listing(block: Listing) -> str:
-    fence = "````" if "```" in block.text else "```"
+    fence = _fence(block.text, 3)
     return f"{fence}{block.language}\n{block.text}\n{fence}"
 
 
