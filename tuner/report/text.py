@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import time
 
+from tuner import wording
 from tuner.space.parameters import Scalar
 
 NONE, MINUS = "\u2013", "\u2212"
 """An en dash where there is no value; the sign that is as wide as a plus."""
-_MINUTE, _TENTH_MATTERS = 60, 10
 _DIGITS = 4
 _GIGA = 1e9
 
@@ -65,14 +65,7 @@ def duration(seconds: float) -> str:
     """`12 ms`, `0.8 s`, `42 s`, `3 min 07 s`, `2 h 05 min`."""
     if 0.0 < seconds < 0.1:  # noqa: PLR2004  which is none in tenths of a second
         return f"{1e3 * seconds:.0f} ms"
-    if seconds < _TENTH_MATTERS:
-        return f"{seconds:.1f} s"
-    if seconds < _MINUTE:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), _MINUTE)
-    if minutes < _MINUTE:
-        return f"{minutes} min {rest:02d} s"
-    return f"{minutes // _MINUTE} h {minutes % _MINUTE:02d} min"
+    return wording.duration(seconds)
 
 
 def size(n_bytes: float) -> str:
