@@ -12,8 +12,11 @@ exports/<study>-<trial>/       what `tuner best` wrote
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from tuner.errors import UsageError
 
@@ -73,10 +76,17 @@ class StudyPaths:
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader, or a machine that lost power, sees the old content or the new, never a part."""
+    with written_atomically(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def written_atomically(path: Path) -> Iterator[BinaryIO]:
+    """A file to write to that takes the place of `path` when the block ends well; else `path` stays as it was."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)

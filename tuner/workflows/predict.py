@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from tuner.errors import DataError, RowError, UsageError
 from tuner.export.inputs import Asked, Rows, rows_of
 from tuner.export.loaded import LoadedModel, load
 from tuner.export.predictions import WRITERS, Piece, mean_squares, write_csv, write_json
-from tuner.paths import sync_folder
+from tuner.paths import written_atomically
 
 STDIN = "-"
 IN_MEMORY_BYTES = 2**26
@@ -67,16 +66,8 @@ def predict_to_file(request: PredictRequest, out: Path) -> Predicted:
         raise UsageError(f"--out {out}: is one of the inputs; write to another file")
     model, rows = _opened(request)
     out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            writer(file, model, _pieces(model, rows))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(out)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_folder(out.parent)
+    with written_atomically(out) as file:
+        writer(file, model, _pieces(model, rows))
     bundle = model.bundle
     n_rows = sum(part.n_rows for part in rows)
     return Predicted(path=out, n_rows=n_rows, task=bundle.data.task, study=bundle.study, trial=bundle.trial)
