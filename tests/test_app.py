@@ -178,7 +178,7 @@ def test_a_large_upload_and_a_broken_or_huge_image_get_a_clear_error(url: str) -
     assert answer["error"]["message"] == "larger than 10 MB; send less, or start with a higher --max-mb"
     code, answer = ask(f"{url}predict", b"\x89PNG\r\n\x1a\nnothing", content_type="image/png")
     assert code == 422
-    assert answer["error"]["message"] == "the body: cannot be read as an image; send a PNG or JPEG file"
+    assert answer["error"]["message"] == "the body: cannot be read as an image (cannot identify image file); send a PNG or JPEG file"
     code, answer = ask(f"{url}predict", png(np.zeros((8000, 8000), np.uint8)), content_type="image/png")
     assert code == 422
     assert "64 million pixels; expected at most 50" in answer["error"]["message"]
@@ -320,7 +320,7 @@ def test_a_large_and_a_broken_file_are_told_and_the_page_goes_on(page: Page, tmp
     assert page.text_content("#error") == "large.png: 30.0 MB; expected at most 10.0 MB"
     with page.expect_response("**/predict"):
         page.set_input_files("#file", str(tmp_path / "broken.png"))
-    page.get_by_text("broken.png: cannot be read as an image; send a PNG or JPEG file").wait_for()
+    page.get_by_text("broken.png: cannot be read as an image (cannot identify image file); send a PNG").wait_for()
     draw_a_one(page)
     page.wait_for_selector("#label")
     assert page.locator("#error").is_hidden()

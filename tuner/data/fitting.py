@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from tuner.errors import DataError
 
 Fit = Literal["crop", "pad", "stretch"]
 Shape = tuple[int, int, int]
+ImageFile = str | Path | BinaryIO
 
 COLOUR_CHANNELS = (3, 4)
 _MODES = {1: "L", 3: "RGB"}
@@ -29,7 +30,7 @@ _TURNED = (5, 6, 7, 8)
 """Values of the EXIF tag for images that lie on their side."""
 
 
-def opened(path: str | Path) -> Any:
+def opened(path: ImageFile) -> Any:
     """The image in a file, whole and upright; ValueError says why it cannot be read."""
     from PIL import ImageOps
 
@@ -40,7 +41,7 @@ def opened(path: str | Path) -> Any:
     return _from_file(path, whole)
 
 
-def shape_in_file(path: str | Path) -> Shape:
+def shape_in_file(path: ImageFile) -> Shape:
     """`natural_shape` of the image in a file, from the beginning of the file; ValueError when it is none."""
 
     def shape(image: Any) -> Shape:
@@ -52,7 +53,7 @@ def shape_in_file(path: str | Path) -> Shape:
     return found
 
 
-def _from_file(path: str | Path, take: Callable[[Any], Any]) -> Any:
+def _from_file(path: ImageFile, take: Callable[[Any], Any]) -> Any:
     from PIL import Image
 
     try:
@@ -62,7 +63,8 @@ def _from_file(path: str | Path, take: Callable[[Any], Any]) -> Any:
         raise ValueError("no such file") from error
     # What Pillow raises at changed bytes is open-ended; the file is at fault in every case.
     except Exception as error:
-        text = str(error).replace(f" {str(path)!r}", "").strip() or type(error).__name__
+        name = repr(str(path) if isinstance(path, Path) else path)
+        text = str(error).replace(f" {name}", "").strip() or type(error).__name__
         raise ValueError(f"cannot be read as an image ({text})") from error
 
 

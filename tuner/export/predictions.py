@@ -9,9 +9,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import IO, Any
 
 import numpy as np
@@ -42,7 +41,7 @@ class Piece:
 
 def table_columns(model: LoadedModel) -> tuple[str, ...]:
     """The columns of the table, besides `input`."""
-    task, labels = _task(model), _labels(model)
+    task, labels = task_of(model), label_names(model)
     probabilities = tuple(f"probability_{label}" for label in labels)
     if task == "multilabel":
         return (*(f"prediction_{label}" for label in labels), *probabilities)
@@ -55,7 +54,7 @@ def table_columns(model: LoadedModel) -> tuple[str, ...]:
 
 
 def _cells(model: LoadedModel, piece: Piece, row: int) -> list[object]:
-    task = _task(model)
+    task = task_of(model)
     if task == "regression":
         return [_number(value) for value in piece.scores[row]]
     if task == "autoencoding":
@@ -69,7 +68,7 @@ def _cells(model: LoadedModel, piece: Piece, row: int) -> list[object]:
 
 def _plain(model: LoadedModel, piece: Piece, row: int) -> dict[str, Any]:
     """A row as JSON has it."""
-    task = _task(model)
+    task = task_of(model)
     if task == "regression":
         values = [_number(value) for value in piece.scores[row]]
         return {"prediction": values[0] if len(values) == 1 else dict(zip(target_names(model), values, strict=True))}
@@ -79,7 +78,7 @@ def _plain(model: LoadedModel, piece: Piece, row: int) -> dict[str, Any]:
     said = piece.predictions[row].tolist()
     if task == "language":
         return {"prediction": said}
-    labels = _labels(model)
+    labels = label_names(model)
     return {
         "prediction": dict(zip(labels, said, strict=True)) if task == "multilabel" else said,
         "probabilities": dict(zip(labels, map(_number, piece.scores[row]), strict=True)),
@@ -91,14 +90,14 @@ def _number(value: Any) -> float | None:
     return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
 
 
-def _task(model: LoadedModel) -> str:
+def task_of(model: LoadedModel) -> str:
     """A language model of characters tells the next one as a classifier tells a class."""
     return "classification" if isinstance(model.preprocess.encoder, CharacterEncoder) else model.bundle.data.task
 
 
-def _labels(model: LoadedModel) -> tuple[str, ...]:
+def label_names(model: LoadedModel) -> tuple[str, ...]:
     """What the columns of probabilities are called; of classes without names their numbers."""
-    if _task(model) not in ("classification", "multilabel"):
+    if task_of(model) not in ("classification", "multilabel"):
         return ()
     return tuple(map(str, model.labels or range(model.bundle.data.n_targets)))
 
@@ -109,7 +108,9 @@ def target_names(model: LoadedModel) -> tuple[str, ...]:
     names: tuple[str, ...] = data.targets if isinstance(data, TableData | TextData | SeriesData) else ()
     if isinstance(data, SeriesData) and n_targets != len(names):
         names = tuple(f"{name}+{step}" for step in range(1, n_targets // len(names) + 1) for name in names)
-    return names if len(names) == n_targets else tuple(map(str, range(1, n_targets + 1)))
+    if len(names) == n_targets:
+        return names
+    return ("prediction",) if n_targets == 1 else tuple(map(str, range(1, n_targets + 1)))
 
 
 # -------------------------------------------------------------------------------------------------------------- writers
@@ -139,7 +140,7 @@ def _objects(model: LoadedModel, pieces: Iterable[Piece]) -> Iterator[bytes]:
 def write_json(file: IO[bytes], model: LoadedModel, pieces: Iterable[Piece]) -> None:
     """A list with an object a row, each in a line of its own."""
     separator = b"[\n"
-    for item in chain(_objects(model, pieces)):
+    for item in _objects(model, pieces):
         file.write(separator + item)
         separator = b",\n"
     file.write(b"\n]\n" if separator == b",\n" else b"[]\n")
@@ -158,7 +159,7 @@ def write_npz(file: IO[bytes], model: LoadedModel, pieces: Iterable[Piece]) -> N
         inputs=np.array([name for piece in found for name in piece.names]),
         predictions=np.concatenate([piece.predictions for piece in found]),
         scores=np.concatenate([piece.scores for piece in found]),
-        labels=np.array(_labels(model), dtype=str),
+        labels=np.array(label_names(model), dtype=str),
     )
 
 
@@ -175,6 +176,5 @@ WRITERS: dict[str, Writer] = {
 
 def mean_squares(inputs: np.ndarray, rebuilt: np.ndarray) -> np.ndarray:
     """The mean of the squared differences of each row [N]."""
-    differences: Sequence[Any] | np.ndarray = (inputs - rebuilt).reshape(len(inputs), -1)
-    squares: np.ndarray = np.square(differences).mean(axis=1)
+    squares: np.ndarray = np.square(inputs - rebuilt).reshape(len(inputs), -1).mean(axis=1)
     return squares

@@ -9,7 +9,7 @@ import numpy as np
 
 from tuner.data.tokens import CharacterEncoder
 from tuner.export.loaded import LoadedModel
-from tuner.service.description import target_names
+from tuner.export.predictions import label_names, target_names
 from tuner.training.predictions import AS_LIKELY_AS_NOT
 
 N_NEXT = 20
@@ -19,13 +19,12 @@ N_NEXT = 20
 def answers(model: LoadedModel, source: Any) -> list[dict[str, Any]]:
     """One answer a row."""
     task = model.bundle.data.task
-    labels = [str(label) for label in model.labels]  # the keys of a JSON object are texts
     if task == "autoencoding":
         return [{"reconstruction": rebuilt.tolist()} for rebuilt in model.predict(source)]
     scores = model.predict_proba(source)
     if task == "regression":
-        names = target_names(model.bundle)
-        return [{"values": _named(names, row)} for row in scores]
+        return [{"values": _named(target_names(model), row)} for row in scores]
+    labels = label_names(model)
     if task == "multilabel":
         return [_labels(labels, row) for row in scores]
     if isinstance(model.preprocess.encoder, CharacterEncoder):
@@ -40,9 +39,8 @@ def _named(names: Sequence[str], row: np.ndarray) -> dict[str, float]:
 
 
 def _class(labels: Sequence[str], row_K: np.ndarray) -> dict[str, Any]:
-    names = labels or [str(number) for number in range(len(row_K))]
     best = int(row_K.argmax())
-    return {"label": names[best], "probability": float(row_K[best]), "probabilities": _named(names, row_K)}
+    return {"label": labels[best], "probability": float(row_K[best]), "probabilities": _named(labels, row_K)}
 
 
 def _labels(labels: Sequence[str], row_K: np.ndarray) -> dict[str, Any]:

@@ -87,7 +87,7 @@ class _Service:
     """One prediction at a time: each uses all cores."""
 
     def predicted(self, source: Any) -> list[dict[str, Any]]:
-        n_rows = len(source) if isinstance(source, list) or hasattr(source, "shape") else 1
+        n_rows = 1 if isinstance(source, str) else len(source)
         if n_rows > self.limits.max_rows:
             raise UsageError(f"inputs: {n_rows} rows; expected at most {self.limits.max_rows} a request")
         with self.lock:

@@ -14,8 +14,8 @@ from tuner.data.sounds import SoundEncoder
 from tuner.data.tables import TableEncoder
 from tuner.data.tokens import CharacterEncoder, TextEncoder
 from tuner.data.windows import WindowEncoder
-from tuner.export.bundle import Bundle
 from tuner.export.loaded import LoadedModel
+from tuner.export.predictions import label_names, target_names
 
 LARGEST_DRAWN = 64
 """Pixels a side up to which a grey image can be drawn by hand."""
@@ -28,26 +28,14 @@ def description(model: LoadedModel, *, max_bytes: int, max_rows: int) -> dict[st
         "study": bundle.study,
         "trial": bundle.trial,
         "task": bundle.data.task,
-        "labels": [str(label) for label in model.labels],
-        "targets": target_names(bundle),
+        "labels": list(label_names(model)),
+        "targets": list(target_names(model)) if bundle.data.task == "regression" else [],
         "metric": bundle.metric,
         "value": bundle.value,
         "metrics": dict(bundle.metrics),
         "input": input_form(model),
         "limits": {"max_bytes": max_bytes, "max_rows": max_rows},
     }
-
-
-def target_names(bundle: Bundle) -> list[str]:
-    """What the columns of a regression's predictions are called; empty for other tasks."""
-    if bundle.data.task != "regression":
-        return []
-    target = getattr(bundle.config.data, "target", None)
-    names = [target] if isinstance(target, str) else list(target or ())
-    n_targets = bundle.data.n_targets
-    if len(names) == n_targets:
-        return names
-    return ["prediction"] if n_targets == 1 else [f"prediction_{number}" for number in range(n_targets)]
 
 
 def input_form(model: LoadedModel) -> dict[str, Any]:

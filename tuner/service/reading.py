@@ -6,7 +6,6 @@ import base64
 import binascii
 import io
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from tuner.data.encoders import ImageEncoder
-from tuner.data.fitting import fitted
+from tuner.data.fitting import fitted, opened, shape_in_file
 from tuner.data.named import NamedEncoder
 from tuner.data.preprocess import Encoder
 from tuner.data.sounds import SoundEncoder
@@ -26,7 +25,6 @@ from tuner.errors import DataError, UsageError
 
 MAX_PIXELS = 50_000_000
 """Of an uploaded image: a small file can hold a picture that fills the memory."""
-PIXEL_PEAK = 255.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,29 +127,16 @@ def inputs_of_files(files: Sequence[Upload], encoder: Encoder) -> Any:
 
 def _pixels(file: Upload, encoder: ImageEncoder) -> np.ndarray:
     """The image [C, H, W] as training would have stored it; where training had one size, brought to that size."""
+    content = io.BytesIO(file.content)
     try:
-        image = _opened(file.content)
-        stored = fitted(image, encoder.shape, encoder.fit or "pad")
+        _, height, width = shape_in_file(content)
+        if height * width > MAX_PIXELS:
+            most = MAX_PIXELS // 1_000_000
+            raise DataError(f"{file.name}: {height * width / 1e6:.0f} million pixels; expected at most {most}")
+        stored = fitted(opened(content), encoder.shape, encoder.fit or "pad")
     except ValueError as error:
-        raise DataError(f"{file.name}: {error}") from error
+        raise DataError(f"{file.name}: {error}; send a PNG or JPEG file") from error
     return encoder.scaled(stored)
-
-
-def _opened(content: bytes) -> Any:
-    from PIL import Image, ImageOps
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # refused below, with a reason
-            with Image.open(io.BytesIO(content)) as image:
-                n_pixels = image.size[0] * image.size[1]
-                if n_pixels <= MAX_PIXELS:
-                    image.load()
-                    return ImageOps.exif_transpose(image)
-    # What Pillow raises at changed bytes is open-ended; the file is at fault in every case.
-    except Exception as error:
-        raise ValueError("cannot be read as an image; send a PNG or JPEG file") from error
-    raise ValueError(f"{n_pixels / 1e6:.0f} million pixels; expected at most {MAX_PIXELS // 1_000_000}")
 
 
 def _sound(file: Upload) -> tuple[int, np.ndarray]:
