@@ -5,8 +5,6 @@ from __future__ import annotations
 import errno
 import ipaddress
 import secrets
-import select
-import signal
 import socket
 import threading
 from collections.abc import Callable
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from tuner.errors import MissingError, UsageError
 from tuner.export.loaded import load
-from tuner.workflows.interrupts import Interrupts
+from tuner.workflows.serving import port_taken, serve_until_interrupted
 
 if TYPE_CHECKING:
     import uvicorn
@@ -64,18 +62,20 @@ def serve(
 
 
 def _run(server: uvicorn.Server, bound: socket.socket, announce: Callable[[], None]) -> None:
-    """In a thread, so that Ctrl-C is a thing to look at and no exception anywhere in the server."""
+    """In a thread: in the main one the server would handle signals itself."""
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
-    with Interrupts() as interrupts:
+
+    def start() -> None:
         thread.start()
         while thread.is_alive() and not server.started:
             thread.join(WAIT_S)
         announce()
-        select.select([interrupts.descriptor], [], [])
+
+    def stop() -> None:
         server.should_exit = True
         thread.join(SHUTDOWN_S + 1)
-    if interrupts.first is signal.SIGTERM:
-        signal.raise_signal(signal.SIGTERM)  # whoever asked for the server knows how to end
+
+    serve_until_interrupted(start, stop)
 
 
 def _bound(host: str, port: int) -> socket.socket:
@@ -87,7 +87,7 @@ def _bound(host: str, port: int) -> socket.socket:
     except OSError as error:
         bound.close()
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"port {port} is taken; name another with --port, or 0 for a free one") from error
+            raise port_taken(port) from error
         raise UsageError(f"{host}: no address of this machine ({error.strerror}); 127.0.0.1 is always one") from error
     return bound
 

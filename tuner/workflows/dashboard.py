@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import errno
-import select
-import signal
 import socketserver
 from collections.abc import Callable
 from threading import Thread
 from typing import Any
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from tuner.errors import UsageError
 from tuner.study.dashboard import wsgi_app
-from tuner.workflows.interrupts import Interrupts
+from tuner.workflows.serving import port_taken, serve_until_interrupted
 
 HOST = "127.0.0.1"
 
@@ -34,13 +31,12 @@ def serve(storage: str, port: int, announce: Callable[[str], None]) -> None:
         server = make_server(HOST, port, app, server_class=_ThreadingServer, handler_class=_QuietHandler)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise UsageError(f"port {port} is taken; name another with --port, or 0 for a free one") from error
+            raise port_taken(port) from error
         raise
-    # An exception of Ctrl-C can come where Python only prints it, such as in a finalizer: then the server went on.
-    with server, Interrupts() as interrupts:
+
+    def start() -> None:
         Thread(target=server.serve_forever, daemon=True).start()
         announce(f"http://{HOST}:{server.server_port}/dashboard")
-        select.select([interrupts.descriptor], [], [])
-        server.shutdown()
-    if interrupts.first is signal.SIGTERM:
-        signal.raise_signal(signal.SIGTERM)  # whoever asked for the server knows how to end
+
+    with server:
+        serve_until_interrupted(start, server.shutdown)
