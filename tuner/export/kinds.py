@@ -47,6 +47,11 @@ class Taken:
     has_folders: bool = False
 
 
+_TEXTS = Taken(
+    kinds=("a text file", "JSON lines", "a table", "arrays"),
+    words="texts: .txt files, or .csv, .tsv, .jsonl or .parquet with a column of them",
+    has_folders=True,
+)
 TAKEN: dict[type[Encoder], Taken] = {
     ImageEncoder: Taken(
         kinds=("an image", "arrays"),
@@ -59,16 +64,8 @@ TAKEN: dict[type[Encoder], Taken] = {
     WindowEncoder: Taken(
         kinds=("a table", "arrays"), words="series: .csv, .tsv or .parquet, or arrays (.npz, .npy, .pt)"
     ),
-    TextEncoder: Taken(
-        kinds=("a text file", "JSON lines", "a table", "arrays"),
-        words="texts: .txt files, or .csv, .tsv, .jsonl or .parquet with a column of them",
-        has_folders=True,
-    ),
-    CharacterEncoder: Taken(
-        kinds=("a text file", "JSON lines", "a table", "arrays"),
-        words="texts: .txt files, or .csv, .tsv, .jsonl or .parquet with a column of them",
-        has_folders=True,
-    ),
+    TextEncoder: _TEXTS,
+    CharacterEncoder: _TEXTS,
     SoundEncoder: Taken(
         kinds=("a sound", "arrays"),
         words="sounds: .wav files, folders of them, or arrays (.npz, .npy, .pt)",
