@@ -531,6 +531,14 @@ def test_a_graph_that_could_run_code_is_refused_before_it_is_read(shades: Finish
         assert not proof.exists()
 
 
+def test_a_graph_with_a_damaged_record_is_refused(shades: Finished, tmp_path: Path) -> None:
+    path = tmp_path / "model.pt2"
+    for change in (lambda old: old[: len(old) // 2], lambda _: b'{"config": 3}'):
+        assert rewritten(shades.export / "model.pt2", path, "model_weights_config.json", change)
+        with pytest.raises(VerificationError, match=r"model_weights_config\.json cannot be read .*; export it again"):
+            tuner.load(path)
+
+
 @dataclass
 class Evil:
     proof: Path

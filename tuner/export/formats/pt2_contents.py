@@ -17,6 +17,8 @@ from typing import Any
 
 import torch
 
+from tuner.errors import VerificationError
+
 OPERATION = re.compile(
     r"torch\.ops\.(aten|prims|prim|torchvision|higher_order)\.[\w.]+"
     r"|_operator\.\w+|math\.\w+|torch\.(_check\w*|sym_\w+|_sym_\w+)"
@@ -34,7 +36,10 @@ FUNCTIONS = ("floor", "ceiling", "sqrt", "log")
 
 
 def surprise_in(path: Path) -> str:
-    """The first record that could run code when it is read; empty where there is none, or the file is no archive."""
+    """The first record that could run code when it is read; empty where there is none, or the file is no archive.
+
+    VerificationError for an archive with a record that is not what its name says.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -42,6 +47,8 @@ def surprise_in(path: Path) -> str:
                     return name
     except (zipfile.BadZipFile, OSError):
         return ""
+    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        raise VerificationError(f"{path}: {name} cannot be read ({error}); export it again") from error
     return ""
 
 
