@@ -48,6 +48,11 @@ METRICS = (
     "average_precision",
     "log_loss",
 )
+OUTCOMES = {
+    Decision.CONTINUE: Outcome.COMPLETED,
+    Decision.PAUSE: Outcome.PAUSED,
+    Decision.STOP: Outcome.STOPPED,
+}
 INFO = DataInfo(
     kind="digits",
     task="classification",
@@ -63,8 +68,9 @@ INFO = DataInfo(
 
 
 def spec_of(**search: object) -> Spec:
-    """README's example, with other `search` settings."""
-    overrides = {f"search.{name}": value for name, value in search.items() if value is not None}
+    """README's example, with other `search` settings; what fresh seeds cost is another question."""
+    overrides: dict[str, object] = {f"search.{name}": value for name, value in search.items() if value is not None}
+    overrides["confirm"] = "off"
     return load(find_file(SPACE), overrides=overrides)
 
 
@@ -152,7 +158,8 @@ class SleepingExecutor:
     def submit(self, jobs: Sequence[TrainJob]) -> None:
         (job,) = jobs
         self.waited_s += time.perf_counter() - self._idle_since.pop(0)
-        running = _Running(job=job, epoch=0, last_epoch=self.last_epoch_of(job), noise=self._random.random())
+        begun = job.checkpoints[0].epoch if job.checkpoints else 0
+        running = _Running(job=job, epoch=begun, last_epoch=self.last_epoch_of(job), noise=self._random.random())
         self._running[job.trial] = running
         self._train(running)
 
@@ -183,7 +190,7 @@ class SleepingExecutor:
         if decision is Decision.CONTINUE and running.epoch < running.last_epoch:
             self._train(running)
         else:
-            self._end(trial, Outcome.COMPLETED if decision is Decision.CONTINUE else Outcome.STOPPED)
+            self._end(trial, OUTCOMES[decision])
 
     def _end(self, trial: int, outcome: Outcome) -> None:
         running = self._running.pop(trial)

@@ -37,7 +37,7 @@ from tuner.study.advisor import StudyAdvisor
 from tuner.study.records import StoredTrial, distribution_of
 from tuner.study.store import StudyStore
 from tuner.workflows.progress import SilentReporter
-from tuner.workflows.retention import Retention
+from tuner.workflows.retention import Finished, Retention
 from tuner.workflows.session import Session
 
 Found = tuple[list[dict[str, Any]], dict[str, float]]
@@ -202,7 +202,9 @@ def _reopen(url: str) -> None:
     store.begin_session()
     history = store.history()
     retention = Retention(store, StudyPaths.of(url, spec.study).trial, maximize=spec.maximize)
-    finished = {trial.number: (trial.value, trial.best_epoch) for trial in history if trial.is_finished}
+    finished = {
+        trial.number: Finished(value=trial.value, best_epoch=trial.best_epoch) for trial in history if trial.is_finished
+    }
     retention.restore(finished)
     advisor: StudyAdvisor = advisor_of(spec, history=history)
     left = store.open_trials("val/accuracy", history)

@@ -178,7 +178,10 @@ def test_a_large_upload_and_a_broken_or_huge_image_get_a_clear_error(url: str) -
     assert answer["error"]["message"] == "larger than 10 MB; send less, or start with a higher --max-mb"
     code, answer = ask(f"{url}predict", b"\x89PNG\r\n\x1a\nnothing", content_type="image/png")
     assert code == 422
-    assert answer["error"]["message"] == "the body: cannot be read as an image (cannot identify image file); send a PNG or JPEG file"
+    assert (
+        answer["error"]["message"]
+        == "the body: cannot be read as an image (cannot identify image file); send a PNG or JPEG file"
+    )
     code, answer = ask(f"{url}predict", png(np.zeros((8000, 8000), np.uint8)), content_type="image/png")
     assert code == 422
     assert "64 million pixels; expected at most 50" in answer["error"]["message"]

@@ -21,6 +21,7 @@ from tuner.config.schema import ImageData
 from tuner.config.spec import load
 from tuner.data.sources import SOURCES
 from tuner.errors import NotFoundError
+from tuner.study.queries import StudyReader
 
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
@@ -246,6 +247,25 @@ def test_the_products_of_a_step_are_its_operations() -> None:
     with FlopCounterMode(display=False) as counter:
         products.rate(0.0)
     assert training_loop.flops(case) * case.batch_size == counter.get_total_flops()
+
+
+def test_simulated_workers_train_each_epoch_of_a_trial_once(tmp_path: Path) -> None:
+    driver, studies = import_module("driver"), import_module("_studies")
+    spec = studies.spec_of(workers=2, trials=12)
+    executor = studies.SleepingExecutor(epoch_s=0.0, last_epoch_of=lambda job: job.config.train.epochs)
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    driver.Session(url, spec, driver.StudyPaths.of(url, spec.study), executor, driver.SilentReporter()).run()
+    reader = StudyReader.open(url)
+    trials = reader.trials(reader.own_study(None))
+    assert executor.n_epochs == sum(trial.epochs for trial in trials)
+    assert executor.n_trials > len(trials), "paused trials went on"
+
+
+def test_the_study_of_the_driver_benchmark_is_opened_again(tmp_path: Path) -> None:
+    driver, studies = import_module("driver"), import_module("_studies")
+    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    studies.fill(url, 40, n_epochs=3, n_open=8)
+    driver._reopen(url)
 
 
 @pytest.mark.slow
